@@ -1,0 +1,1 @@
+"""Plain data and enumerations shared by every room of the house; nothing here does input or output."""

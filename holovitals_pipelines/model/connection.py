@@ -1,0 +1,89 @@
+"""What a connection is: one tenant at one vendor, as declared in `connections.yaml`.
+
+Secrets appear only as references (`{env: NAME}` or `{file: path}`); resolving them is the settings module's work.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from holovitals_pipelines.model.vocabulary import Provider
+
+ConnectionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+"""Doubles as the Dagster asset key prefix, so it keeps to Dagster's alphabet."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecretRef(_Strict):
+    """Where a secret is: exactly one of an environment variable or a file. The secret itself is never written here."""
+
+    env: str | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> SecretRef:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("give exactly one of env or file")
+        return self
+
+
+class NoAuth(_Strict):
+    kind: Literal["none"] = "none"
+
+
+class SmartBackendAuth(_Strict):
+    """SMART Backend Services (private_key_jwt). The key is a private JWK (JSON) or PEM; rotation lists the newest first."""
+
+    kind: Literal["smart_backend"]
+    client_id: str
+    keys: list[SecretRef] = Field(min_length=1)
+    algorithm: Literal["RS384", "ES384"] = "RS384"
+    scopes: str | None = None
+    """Space-separated. None sends no scope parameter, as Epic prefers (vendors.md §3.2)."""
+    token_url: str | None = None
+    """None: discovered from `{base_url}/.well-known/smart-configuration`."""
+    jku: str | None = None
+
+
+class ReadSettings(_Strict):
+    """How to read from the connection; every default is the adapter's own unless given."""
+
+    mode: Literal["auto", "search", "bulk"] = "auto"
+    group: str | None = None
+    """Bulk Data Group id, where exports are by group (Epic)."""
+    patient_ids: SecretRef | None = None
+    """A file of patient ids, one a line, for vendors without population search."""
+    page_size: int = Field(default=200, ge=1, le=10_000)
+    concurrency: int = Field(default=4, ge=1, le=64)
+    overlap_seconds: int = Field(default=130, ge=0)
+    """sync-protocol.md §2.4: incremental reads start this much before the watermark."""
+    max_resource_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    max_retries: int = Field(default=5, ge=0)
+    retry_delay_ms: int = Field(default=500, ge=1)
+    max_poll_seconds: float = Field(default=300.0, gt=0)
+    """Bulk status polls never wait longer than this, whatever Retry-After says."""
+    bulk_deadline_seconds: float = Field(default=30 * 86_400, gt=0)
+    requests_per_second: float | None = Field(default=None, gt=0)
+    """None: the vendor's own bucket."""
+
+
+class ConnectionConfig(_Strict):
+    """One entry of `connections.yaml`."""
+
+    name: ConnectionName
+    provider: Provider
+    base_url: str = Field(pattern=r"^https?://\S+$")
+    auth: Annotated[NoAuth | SmartBackendAuth, Field(discriminator="kind")] = NoAuth()
+    resource_types: list[str] | None = None
+    """None: every type the adapter offers for this provider."""
+    read: ReadSettings = ReadSettings()
+    incremental_cron: str | None = "*/15 * * * *"
+    full_cron: str | None = None
+    owner: str = "team:data-eng"
+    enabled: bool = True

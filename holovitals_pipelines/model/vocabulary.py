@@ -1,0 +1,132 @@
+"""Every enumeration users meet, spelled as they see it (HTTP API, CLI, warehouse, Dagster tags)."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Provider(StrEnum):
+    """The vendor kinds a connection can have; `FHIR` is any FHIR R4 server."""
+
+    EPIC = "epic"
+    CERNER = "cerner"
+    MEDITECH = "meditech"
+    ALLSCRIPTS = "allscripts"
+    NEXTGEN = "nextgen"
+    ATHENAHEALTH = "athenahealth"
+    ECLINICALWORKS = "eclinicalworks"
+    FHIR = "fhir"
+
+
+class JobType(StrEnum):
+    FULL_SYNC = "FULL_SYNC"
+    INCREMENTAL_SYNC = "INCREMENTAL_SYNC"
+    PATIENT_SYNC = "PATIENT_SYNC"
+    RESOURCE_SYNC = "RESOURCE_SYNC"
+    WEBHOOK_SYNC = "WEBHOOK_SYNC"
+
+
+class Direction(StrEnum):
+    """INBOUND reads from the EHR, OUTBOUND writes to it."""
+
+    INBOUND = "INBOUND"
+    OUTBOUND = "OUTBOUND"
+    BIDIRECTIONAL = "BIDIRECTIONAL"
+
+
+class Priority(IntEnum):
+    CRITICAL = 1
+    HIGH = 2
+    NORMAL = 3
+    LOW = 4
+    BACKGROUND = 5
+
+
+class JobStatus(StrEnum):
+    PENDING = "PENDING"
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    RETRYING = "RETRYING"
+
+
+TERMINAL_STATUSES = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+ALLOWED_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLED}),
+    JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.PROCESSING: frozenset(
+        {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.RETRYING}
+    ),
+    JobStatus.RETRYING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.FAILED: frozenset({JobStatus.RETRYING}),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.CANCELLED: frozenset(),
+}
+"""The only status changes a job may make; every other one raises."""
+
+
+class Stage(StrEnum):
+    """The stages of the main job, in order; each can be killed and run again."""
+
+    EXTRACT = "extract"
+    TRANSFORM = "transform"
+    RECONCILE = "reconcile"
+
+
+class Dataset(StrEnum):
+    """What a landing-zone part holds."""
+
+    EXTRACT = "extract"
+    RECORDS = "records"
+
+
+class ChangeMechanism(StrEnum):
+    """How a resource type's changes are found at a vendor (vendors.md §13.1)."""
+
+    LAST_UPDATED = "last_updated"
+    CHANGE_FEED = "change_feed"
+    IDS_ONLY_FEED = "ids_only_feed"
+    DATE_RESCAN = "date_window_rescan"
+    BULK_SINCE = "bulk_since"
+    HL7V2_PUSH = "push_hl7v2"
+    FULL_RESCAN = "full_rescan"
+
+
+class ErrorSeverity(StrEnum):
+    CRITICAL = "CRITICAL"
+    ERROR = "ERROR"
+    WARNING = "WARNING"
+
+
+class ConflictType(StrEnum):
+    UPDATE_UPDATE = "UPDATE_UPDATE"
+    UPDATE_DELETE = "UPDATE_DELETE"
+    DELETE_UPDATE = "DELETE_UPDATE"
+    CREATE_CREATE = "CREATE_CREATE"
+
+
+class ConflictSeverity(StrEnum):
+    CRITICAL = "CRITICAL"
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+
+
+class ConflictStatus(StrEnum):
+    DETECTED = "DETECTED"
+    PENDING_REVIEW = "PENDING_REVIEW"
+    RESOLVED = "RESOLVED"
+    IGNORED = "IGNORED"
+
+
+class ResolutionStrategy(StrEnum):
+    LAST_WRITE_WINS = "LAST_WRITE_WINS"
+    FIRST_WRITE_WINS = "FIRST_WRITE_WINS"
+    LOCAL_WINS = "LOCAL_WINS"
+    REMOTE_WINS = "REMOTE_WINS"
+    MERGE = "MERGE"
+    MANUAL = "MANUAL"
+    CUSTOM = "CUSTOM"

@@ -1,0 +1,1 @@
+"""The stores: operational (SQLite or PostgreSQL), landing zone (Parquet), warehouse (DuckDB snapshots)."""
