@@ -62,6 +62,9 @@ class ReadSettings(_Strict):
     concurrency: int = Field(default=4, ge=1, le=64)
     overlap_seconds: int = Field(default=130, ge=0)
     """sync-protocol.md §2.4: incremental reads start this much before the watermark."""
+    date_rescan_days: float = Field(default=30.0, ge=0)
+    """Where a vendor finds changes by clinical dates only, incremental reads re-read this many days before the
+    watermark (vendors.md §13.2); edits of older rows are found by the next full read."""
     max_resource_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
     timeout_seconds: float = Field(default=60.0, gt=0)
     max_retries: int = Field(default=5, ge=0)

@@ -30,6 +30,8 @@ class Problem:
     resource_type: str | None = None
     severity: ErrorSeverity = ErrorSeverity.ERROR
     body: bytes | None = None
+    remote_id: str | None = None
+    """The vendor's id of what could not be read, where there is no body to hold it. For the stores, never for a log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from holovitals_pipelines.model.extract import ReadEvent, ReadRequest
+from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
-
-
-@dataclass(frozen=True, slots=True)
-class RequestStatistics:
-    """What one kind of request cost during an adapter's life; durations in milliseconds, waits in seconds."""
-
-    operation: str
-    """A template without ids: `GET Observation?patient={id}`, `POST token`, `GET $export-file`."""
-    requests: int
-    failures: int
-    retries: int
-    waited_seconds: float
-    received_bytes: int
-    p50_ms: float
-    p95_ms: float
-    max_ms: float
 
 
 class Adapter(Protocol):
@@ -47,3 +31,6 @@ class Adapter(Protocol):
     async def __aenter__(self) -> Adapter: ...
 
     async def __aexit__(self, *exc: object) -> None: ...
+
+
+__all__ = ["Adapter", "RequestStatistics"]

@@ -1,0 +1,1 @@
+"""The `holovitals` command."""

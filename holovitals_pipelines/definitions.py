@@ -1,0 +1,10 @@
+"""Dagster's front door: everything in `orchestration/defs`, the connections declared in connections.yaml, and what they share."""
+
+import dagster as dg
+
+from holovitals_pipelines.orchestration.assembly import assemble
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return assemble()

@@ -1,0 +1,1 @@
+"""Instance templates: how Dagster is set up for one machine."""

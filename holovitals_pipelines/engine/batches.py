@@ -1,0 +1,41 @@
+"""The shapes of landing-zone parts: what the vendor sent, and what passed validation.
+
+One law: a row of an extract carries the exact bytes received; everything else in it only helps to find them again.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+HASH = pa.binary(16)
+INSTANT = pa.timestamp("us", tz="UTC")
+
+EXTRACT = pa.schema(
+    [
+        ("remote_id", pa.string()),
+        ("version", pa.string()),
+        ("last_updated", INSTANT),
+        ("content_hash", HASH),  # of the exact bytes; null for a deletion
+        ("delivery", pa.int64()),  # rows of one delivery have no order among themselves; later deliveries were read later
+        ("source", pa.dictionary(pa.int32(), pa.string())),
+        ("line", pa.int32()),
+        ("evidence", pa.string()),  # how the vendor said the resource is deleted; null for a living one
+        ("body", pa.binary()),
+    ]
+)
+"""One row a resource (or deletion) as read from the vendor, in order of reading."""
+
+EXTRACT_KEYS = ["remote_id", "content_hash", "delivery", "last_updated", "evidence"]
+
+RECORDS = pa.schema(
+    [
+        ("remote_id", pa.string()),
+        ("version", pa.string()),
+        ("last_updated", INSTANT),
+        ("content_hash", HASH),
+        ("hash", HASH),  # canonical content hash, sync-protocol.md §3.1; null for a deletion
+        ("evidence", pa.string()),
+        ("body", pa.binary()),
+    ]
+)
+"""One row a resource whose bytes differ from the last reading and that passed validation; one reading an id."""

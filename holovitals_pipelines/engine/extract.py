@@ -1,0 +1,281 @@
+"""Extract: what the vendor sends goes into the landing zone, byte for byte, and how far we came goes with it.
+
+One law: a part becomes visible in the same transaction as the cursor that resumes right after it, so a killed extract
+neither loses a row nor reads one twice more than the protocol allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.fhir.canonical import content_hash
+from holovitals_pipelines.fhir.wire import MalformedResource, read_heads
+from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.extract import Cursor, Page, Problem, ReadRequest, TypeDone
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, JobType, Stage
+from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.store.landing import WrittenPart
+from holovitals_pipelines.store.quarantine import Refusal, quarantine_resources
+from holovitals_pipelines.store.statistics import save_latencies
+from holovitals_pipelines.store.watermarks import watermarks_of
+
+FLUSH_SECONDS = 5.0
+"""A slow source is made visible at least this often, so that a kill costs little."""
+
+
+def extract(session: JobSession, adapter: Adapter) -> None:
+    """Read what the session's request asks for into the landing zone; types that were finished before are skipped.
+
+    A type that fails is recorded as failed and the others go on. Raises AuthenticationError or TransientError when
+    nothing could be read, JobError when the job was cancelled or taken over.
+    """
+    asyncio.run(_read(session, adapter))
+
+
+async def _read(session: JobSession, adapter: Adapter) -> None:
+    async with adapter:
+        offered = adapter.mechanisms()
+        wanted = session.request.resource_types or session.connection.resource_types or tuple(offered)
+        done = session.finished_types(Stage.EXTRACT)
+        missing = [name for name in wanted if name not in done]
+        absent = [name for name in missing if name not in offered]
+        if session.request.type is JobType.RESOURCE_SYNC:
+            for name in absent:
+                session.fail_type(name, Stage.EXTRACT, _not_offered(session, name, offered))
+        elif absent:
+            with session.transaction() as transaction:
+                session.add_errors(transaction, Stage.EXTRACT, [_skipped(session, name) for name in absent])
+        readable = [name for name in offered if name in missing]
+        if not readable:
+            return
+        session.begin_stage(Stage.EXTRACT, readable, mechanisms=offered)
+        sink = _Sink(session)
+        try:
+            async for event in adapter.read(_request(session, readable)):
+                if isinstance(event, Page):
+                    sink.take(event)
+                else:
+                    sink.finish(event)
+            sink.flush()
+        finally:
+            with session.transaction() as transaction:
+                save_latencies(
+                    transaction, session.job_id, session.connection.name, adapter.statistics(), session.now()
+                )
+    for name in readable:
+        if name not in sink.ended:
+            session.fail_type(name, Stage.EXTRACT, _unfinished(session, name))
+
+
+def _not_offered(session: JobSession, resource_type: str, offered: Mapping[str, ChangeMechanism]) -> JobError:
+    return JobError(
+        f"the connection does not offer {resource_type}",
+        code="extract.type_not_offered",
+        place=session.place,
+        remedy=f"choose from: {', '.join(offered)}",
+    )
+
+
+def _skipped(session: JobSession, resource_type: str) -> Problem:
+    return Problem(
+        code="extract.type_not_offered",
+        message="the server does not offer this type; it is left out",
+        remedy="take it out of the connection's resource_types if that is right",
+        source=session.place,
+        resource_type=resource_type,
+        severity=ErrorSeverity.WARNING,
+    )
+
+
+def _unfinished(session: JobSession, resource_type: str) -> JobError:
+    return JobError(
+        "the read ended without saying that the type is complete",
+        code="extract.incomplete",
+        place=f"{session.place}, {resource_type}",
+        remedy="run the job again; report this if it persists",
+    )
+
+
+def _request(session: JobSession, resource_types: Sequence[str]) -> ReadRequest:
+    request = session.request
+    since: dict[str, datetime | None] = {}
+    overlap = timedelta(seconds=session.connection.read.overlap_seconds)
+    with session.home.database.read() as transaction:
+        if request.window:
+            since = dict.fromkeys(resource_types, request.window[0])
+        elif request.type is not JobType.FULL_SYNC:
+            known = watermarks_of(transaction, session.connection.name)
+            since = {name: known[name] - overlap for name in resource_types if name in known}
+    return ReadRequest(
+        resource_types=resource_types,
+        since=since,
+        until=request.window[1] if request.window else None,
+        cursor=session.load_cursor(),
+        patients=session.known_patients,
+        only_patients=request.patients or None,
+    )
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """Rows of one resource type that are not visible yet."""
+
+    remote_id: list[str] = field(default_factory=list)
+    version: list[str | None] = field(default_factory=list)
+    last_updated: list[datetime | None] = field(default_factory=list)
+    content_hash: list[bytes | None] = field(default_factory=list)
+    delivery: list[int] = field(default_factory=list)
+    source: list[str] = field(default_factory=list)
+    line: list[int | None] = field(default_factory=list)
+    evidence: list[str | None] = field(default_factory=list)
+    body: list[bytes | None] = field(default_factory=list)
+    received_bytes: int = 0
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def table(self) -> pa.Table:
+        columns = [
+            pa.array(getattr(self, name.name), name.type)
+            if name.name != "source"
+            else pa.array(self.source, pa.string()).dictionary_encode()
+            for name in batches.EXTRACT
+        ]
+        return pa.Table.from_arrays(columns, schema=batches.EXTRACT)
+
+
+class _Sink:
+    """Collects pages by resource type and makes them visible in batches, each with its cursor."""
+
+    def __init__(self, session: JobSession) -> None:
+        self._session = session
+        self._buffers: dict[str, _Buffer] = {}
+        self._problems: list[Problem] = []
+        self._cursor: Cursor | None = None
+        self._rows = 0
+        self._bytes = 0
+        self._flushed_at = time.monotonic()
+        self._busy_since = time.monotonic()
+        self._delivery = session.next_delivery()
+        self.ended: set[str] = set()
+
+    def take(self, page: Page) -> None:
+        buffer = self._buffers.setdefault(page.resource_type, _Buffer())
+        self._delivery += 1
+        delivery = 0 if page.lines is not None else self._delivery
+        lines = page.lines if page.lines is not None else [None] * len(page.bodies)
+        size_limit = self._session.connection.read.max_resource_bytes
+        for body, line, head in zip(page.bodies, lines, read_heads(page.bodies), strict=True):
+            if isinstance(head, MalformedResource):
+                self._refuse(buffer, page, body, line, head.code, head.message, head.remedy)
+            elif head.resource_type != page.resource_type:
+                self._refuse(
+                    buffer, page, body, line, "extract.wrong_type",
+                    f"a {page.resource_type} was expected and another resource type was sent",
+                    "ask the vendor why; the resource is kept in quarantine",
+                )  # fmt: skip
+            elif len(body) > size_limit:
+                self._refuse(
+                    buffer, page, body, line, "extract.too_large",
+                    f"the resource has {len(body):,} bytes, more than the {size_limit:,} this connection accepts",
+                    "raise read.max_resource_bytes of the connection if this is legitimate, then release it",
+                )  # fmt: skip
+            else:
+                buffer.remote_id.append(head.id)
+                buffer.version.append(head.version_id)
+                buffer.last_updated.append(head.last_updated)
+                buffer.content_hash.append(content_hash(body))
+                buffer.delivery.append(delivery)
+                buffer.source.append(page.source)
+                buffer.line.append(line)
+                buffer.evidence.append(None)
+                buffer.body.append(body)
+        for deletion in page.deletions:
+            gone = self._buffers.setdefault(deletion.resource_type, _Buffer())
+            gone.remote_id.append(deletion.remote_id)
+            gone.delivery.append(self._delivery)
+            gone.source.append(page.source)
+            gone.evidence.append(deletion.evidence)
+            for column in (gone.version, gone.last_updated, gone.content_hash, gone.line, gone.body):
+                column.append(None)
+        buffer.received_bytes += page.received_bytes
+        for problem in page.problems:
+            if problem.body is not None and problem.severity is not ErrorSeverity.WARNING:
+                self._refuse(
+                    buffer, page, problem.body, problem.line, problem.code, problem.message, problem.remedy, problem.source
+                )
+            else:
+                self._problems.append(problem)
+        self._cursor = page.cursor
+        self._rows += len(page.bodies)
+        self._bytes += sum(map(len, page.bodies))
+        settings = self._session.home.settings
+        overdue = time.monotonic() - self._flushed_at > FLUSH_SECONDS
+        if self._rows >= settings.batch_rows or self._bytes >= settings.batch_bytes or overdue or not page.bodies:
+            self.flush()
+
+    def finish(self, done: TypeDone) -> None:
+        self.flush(done)
+        self.ended.add(done.resource_type)
+
+    def flush(self, done: TypeDone | None = None) -> None:
+        """Write the buffered rows as parts, then make parts, refusals, errors and cursor visible at once."""
+        session = self._session
+        written: list[WrittenPart] = []
+        for resource_type, buffer in self._buffers.items():
+            if buffer.remote_id:
+                written.append(session.write_part(Dataset.EXTRACT, resource_type, buffer.table()))
+        busy = time.monotonic() - self._busy_since
+        shares = {name: len(buffer.remote_id) + 1 for name, buffer in self._buffers.items()}
+        with session.transaction() as transaction:
+            session.register(transaction, written)
+            for resource_type, buffer in self._buffers.items():
+                put_documents(transaction, [(content_hash(r.body), r.body) for r in buffer.refusals])
+                quarantine_resources(
+                    transaction, session.job_id, session.connection.name, resource_type, Stage.EXTRACT, buffer.refusals,
+                    session.now(),
+                )  # fmt: skip
+                session.add_errors(transaction, Stage.EXTRACT, [r.as_error(resource_type) for r in buffer.refusals])
+                session.count(
+                    transaction,
+                    resource_type,
+                    Stage.EXTRACT,
+                    busy_seconds=busy * shares[resource_type] / sum(shares.values()),
+                    extracted=sum(1 for said in buffer.evidence if said is None) + len(buffer.refusals),
+                    refused=len(buffer.refusals),
+                    bytes=buffer.received_bytes,
+                )
+            session.add_errors(transaction, Stage.EXTRACT, self._problems)
+            cursor = done.cursor if done else self._cursor
+            if cursor is not None:
+                session.save_cursor(transaction, cursor, self._delivery)
+            if done:
+                session.end_stage(transaction, done.resource_type, Stage.EXTRACT, done.error, done.watermark, done.snapshot)
+        for resource_type, buffer in self._buffers.items():
+            session.progress.advanced(session.connection.name, Stage.EXTRACT, resource_type, len(buffer.remote_id))
+        if done:
+            session.progress.ended(session.connection.name, Stage.EXTRACT, done.resource_type)
+        self._buffers.clear()
+        self._problems.clear()
+        self._rows = self._bytes = 0
+        self._flushed_at = self._busy_since = time.monotonic()
+        session.check_cancelled()
+
+    def _refuse(
+        self, buffer: _Buffer, page: Page, body: bytes, line: int | None, rule: str, message: str, remedy: str,
+        source: str | None = None,
+    ) -> None:  # fmt: skip
+        buffer.refusals.append(
+            Refusal(
+                remote_id=None, body=body, rule=rule, path=None, message=message, remedy=remedy,
+                source=source or page.source, line=line,
+            )
+        )  # fmt: skip
+

@@ -1,0 +1,83 @@
+"""An opened installation: settings, stores and connections in one value that use cases take as their first argument."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.settings import Settings, load_connections
+from holovitals_pipelines.store.connections import remember_connections
+from holovitals_pipelines.store.database import Database, open_database
+from holovitals_pipelines.store.landing import LandingZone
+
+
+@dataclass(frozen=True)
+class Home:
+    settings: Settings
+    database: Database
+    landing: LandingZone
+    connections: Mapping[str, ConnectionConfig]
+
+    def connection(self, name: str) -> ConnectionConfig:
+        """Raises ConfigurationError listing what there is."""
+        try:
+            return self.connections[name]
+        except KeyError:
+            known = ", ".join(sorted(self.connections)) or "none is declared"
+            raise ConfigurationError(
+                f"there is no connection {name!r} (known: {known})",
+                code="settings.connection_unknown",
+                place=str(self.settings.resolved_connections_file),
+                remedy="declare it there, or check the spelling",
+            ) from None
+
+    @contextmanager
+    def analysis(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A private in-memory DuckDB for set operations; it spills to the scratch folder beyond its memory limit."""
+        scratch = self.settings.scratch_folder
+        scratch.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": self.settings.duckdb_memory,
+                "temp_directory": str(scratch),
+                "preserve_insertion_order": "false",
+                "TimeZone": "UTC",
+            },
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def open_home(settings: Settings | None = None) -> Iterator[Home]:
+    """Open every store, creating and upgrading what is missing.
+
+    Raises ConfigurationError for a bad connections file, StoreError for a store that cannot be opened.
+    """
+    settings = settings or Settings()
+    root = settings.root
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connections = {c.name: c for c in load_connections(settings.resolved_connections_file)}
+    database = open_database(settings.resolved_database_url)
+    try:
+        database.upgrade()
+        with database.write() as transaction:
+            remember_connections(transaction, connections.values())
+        yield Home(settings, database, LandingZone(settings.resolved_landing_url), connections)
+    finally:
+        database.close()
+
+
+def empty_scratch(folder: Path) -> None:
+    """Remove what a killed computation spilled; call only when no other process of this home is running."""
+    shutil.rmtree(folder, ignore_errors=True)

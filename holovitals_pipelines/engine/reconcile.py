@@ -1,0 +1,204 @@
+"""Reconcile: each reading against what both sides held when they last agreed; what follows is committed in batches.
+
+One law: a batch of decisions, the documents they need and the counts that report them commit in one transaction, so a
+killed reconcile continues where it stopped and reports the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+
+from holovitals_pipelines.engine.queries import load_query
+from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.fhir.canonical import HASH_VERSION
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, ConflictType, Dataset, JobType, Stage
+from holovitals_pipelines.store import agreements
+from holovitals_pipelines.store.agreements import Change, Reading
+from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.store.parts import newer_extracts, parts_of
+from holovitals_pipelines.store.watermarks import advance_watermark
+
+KEYS = ["remote_id", "content_hash", "hash", "evidence"]
+
+
+def reconcile(session: JobSession, resource_type: str) -> None:
+    """Decide and commit the session's records batch of `resource_type`; goes on where it was interrupted."""
+    if resource_type in session.finished_types(Stage.RECONCILE):
+        return
+    started = time.monotonic()
+    source_job = session.source_job(Dataset.RECORDS, resource_type)
+    session.begin_stage(Stage.RECONCILE, [resource_type])
+    with session.home.analysis() as analysis:
+        parts = _classify(session, analysis, source_job, resource_type)
+        for number, part in enumerate(parts):
+            rows = analysis.execute(
+                "select * from classified where part = ? and outcome <> 'committed' order by row", [number]
+            ).to_arrow_table()
+            if rows.num_rows:
+                for batch in session.home.landing.take_rows(part.path, rows):
+                    _commit(session, resource_type, batch)
+        absent = _absent(session, analysis, resource_type)
+    with session.transaction() as transaction:
+        session.count(transaction, resource_type, Stage.RECONCILE, absent=absent)
+        _advance(session, transaction, resource_type)
+        session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
+    session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
+
+
+def _classify(
+    session: JobSession, analysis: duckdb.DuckDBPyConnection, source_job: str, resource_type: str
+) -> list[Any]:
+    """Leaves table `classified` (see sql/classify.sql); returns the parts its `part` column numbers."""
+    home, connection = session.home, session.connection.name
+    analysis.execute(
+        "create table incoming (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
+    )
+    with home.database.read() as transaction:
+        parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
+        newer = newer_extracts(transaction, source_job, connection, resource_type)
+        if parts:
+            analysis.register("state_stream", agreements.states(transaction, connection, resource_type))
+            analysis.execute("create table state as select * from state_stream")
+            analysis.unregister("state_stream")
+        else:
+            analysis.register("state_stream", agreements.STATE.empty_table())
+            analysis.execute("create table state as select * from state_stream")
+            analysis.unregister("state_stream")
+    for number, part in enumerate(parts):
+        row = 0
+        for batch in home.landing.open_parts([part.path], columns=KEYS):
+            keys = pa.Table.from_batches([batch]).append_column("row", pa.array(range(row, row + batch.num_rows), pa.int32()))
+            row += batch.num_rows
+            analysis.register("keys", keys)
+            analysis.execute("insert into incoming select ?, row, remote_id, content_hash, hash, evidence from keys", [number])
+            analysis.unregister("keys")
+    # A batch that is replayed after a newer one must not undo it: ids the newer one has read are overruled.
+    analysis.execute("create table overruled (remote_id varchar)")
+    for part in newer:
+        reader = home.landing.open_parts([part.path], columns=["remote_id"])
+        analysis.register("newer", reader)
+        analysis.execute("insert into overruled select remote_id from newer")
+        analysis.unregister("newer")
+    analysis.execute("create or replace table overruled as select distinct remote_id from overruled")
+    analysis.execute(load_query("classify"))
+    return parts
+
+
+def _commit(session: JobSession, resource_type: str, batch: pa.Table) -> None:
+    """Carry out one batch: rows of the records part beside their classification, by outcome."""
+    connection = session.connection.name
+    now = session.now()
+    by_outcome: dict[str, list[dict[str, Any]]] = {}
+    documents: list[tuple[bytes, bytes]] = []
+    for row in batch.to_pylist():
+        by_outcome.setdefault(row["outcome"], []).append(row)
+        if row["body"] is not None and row["outcome"] != "superseded":
+            documents.append((row["content_hash"], row["body"]))
+    conflicts = [
+        (kind.value, _change(row))
+        for kind, name in ((ConflictType.UPDATE_UPDATE, "update_update"), (ConflictType.DELETE_UPDATE, "delete_update"))
+        for row in by_outcome.get(name, ())
+    ]
+    created = [_reading(row) for row in by_outcome.get("created", ())]
+    updated = [_change(row) for row in by_outcome.get("updated", ())]
+    counts = Counter({name: len(rows) for name, rows in by_outcome.items()})
+    with session.transaction() as transaction:
+        put_documents(transaction, documents)
+        agreements.add_records(
+            transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now
+        )
+        agreements.take_changes(
+            transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
+        )
+        agreements.agree_on_reading(
+            transaction, [_change(row) for row in by_outcome.get("agreed", ())], hash_version=HASH_VERSION, seen_at=now
+        )
+        agreements.note_spelling(transaction, [_change(row) for row in by_outcome.get("respelled", ())], seen_at=now)
+        agreements.record_conflicts(
+            transaction,
+            connection,
+            resource_type,
+            conflicts,
+            job_id=session.job_id,
+            seen_at=now,
+            new_id=(str(uuid4()) for _ in conflicts),
+        )
+        agreements.note_deletions(
+            transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
+        )
+        agreements.supersede_quarantine(
+            transaction, connection, resource_type, [row["remote_id"] for row in batch.select(["remote_id"]).to_pylist()]
+        )
+        session.count(
+            transaction,
+            resource_type,
+            Stage.RECONCILE,
+            created=counts["created"],
+            updated=counts["updated"],
+            same_content=counts["agreed"] + counts["respelled"],
+            conflicts=len(conflicts),
+            superseded=counts["superseded"],
+            deletions=counts["deletion"],
+        )
+    session.progress.advanced(connection, Stage.RECONCILE, resource_type, batch.num_rows)
+    session.check_cancelled()
+
+
+def _reading(row: dict[str, Any]) -> Reading:
+    return Reading(row["remote_id"], row["version"], row["last_updated"], row["content_hash"], row["hash"])
+
+
+def _change(row: dict[str, Any]) -> Change:
+    return Change(
+        reading=_reading(row),
+        link_id=row["link_id"],
+        record_id=row["record_id"],
+        record_version=row["record_version"],
+        local_document=row["local_document"],
+        remote_document=row["remote_document"],
+        record_document=row["record_document"],
+    )
+
+
+def _absent(session: JobSession, analysis: duckdb.DuckDBPyConnection, resource_type: str) -> int:
+    """Known resources that a complete full read did not show. They are counted and nothing else: absence is not a delete."""
+    extracted = session.stage_row(resource_type, Stage.EXTRACT)
+    if extracted is None or not extracted.snapshot or extracted.state != "done":
+        return 0
+    home = session.home
+    analysis.execute("create or replace table present (remote_id varchar)")
+    with home.database.read() as transaction:
+        parts = parts_of(transaction, session.job_id, Dataset.EXTRACT, resource_type)
+        for part in parts:
+            analysis.register("present_stream", home.landing.open_parts([part.path], columns=["remote_id"]))
+            analysis.execute("insert into present select remote_id from present_stream")
+            analysis.unregister("present_stream")
+        analysis.register("known_stream", agreements.readings(transaction, session.connection.name, resource_type))
+        row = analysis.execute(
+            "select count(*) from known_stream where remote_id not in (select remote_id from present)"
+        ).fetchone()
+        analysis.unregister("known_stream")
+    return int(row[0]) if row else 0
+
+
+def _advance(session: JobSession, transaction: Any, resource_type: str) -> None:
+    """Move the watermark, but only for a complete read of the whole type."""
+    extracted = session.stage_row(resource_type, Stage.EXTRACT)
+    partial = session.request.patients or session.request.window or session.request.type is JobType.PATIENT_SYNC
+    if extracted is None or extracted.state != "done" or extracted.watermark is None or partial:
+        return
+    advance_watermark(
+        transaction,
+        session.connection.name,
+        resource_type,
+        extracted.watermark,
+        mechanism=ChangeMechanism(extracted.mechanism or ChangeMechanism.FULL_RESCAN),
+        job_id=session.job_id,
+        at=session.now(),
+    )

@@ -1,0 +1,202 @@
+"""A worker's hold on one job: its lease, its transactions and its stage book-keeping.
+
+One law: every write goes through `transaction()`, which refuses a worker whose lease was taken over, so a zombie's late
+write changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.progress import Progress, Silent
+from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.errors import HoloVitalsError, JobError
+from holovitals_pipelines.model.extract import Cursor, Problem
+from holovitals_pipelines.model.job import SyncRequest, request_from
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, Stage
+from holovitals_pipelines.store import errors, jobs, leases, stages
+from holovitals_pipelines.store.agreements import remote_ids
+from holovitals_pipelines.store.landing import WrittenPart
+from holovitals_pipelines.store.parts import load_progress, newest_job_with, parts_of, register_parts, save_progress
+
+
+class JobSession:
+    """One worker at work on one job. Open it with `engine.jobs.open_session`."""
+
+    def __init__(self, home: Home, job_id: str, fence: int, owner: str, progress: Progress | None = None) -> None:
+        self.home = home
+        self.job_id = job_id
+        self.progress = progress or Silent()
+        self._fence = fence
+        self._owner = owner
+        with home.database.read() as transaction:
+            job = jobs.get_job(transaction, job_id)
+        self.request: SyncRequest = request_from(job.request)
+        self.connection: ConnectionConfig = home.connection(job.connection)
+
+    @property
+    def place(self) -> str:
+        return f"connection {self.connection.name}"
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A write transaction that only the holder of the job's lease can commit."""
+        with self.home.database.write() as transaction:
+            jobs.assert_fence(transaction, self.job_id, self._fence)
+            yield transaction
+
+    def check_cancelled(self) -> None:
+        """Called between batches: a cancelled job stops at a page boundary and leaves no half page."""
+        with self.home.database.read() as transaction:
+            cancelled = jobs.get_job(transaction, self.job_id).cancel_requested
+        if cancelled:
+            raise JobError("the job was cancelled", code="job.cancelled", place=self.place)
+
+    # landing zone
+
+    def write_part(self, dataset: Dataset, resource_type: str, table: pa.Table) -> WrittenPart:
+        """Write a part that nobody can see until `register` puts it into a committed transaction."""
+        return self.home.landing.write_part(self.connection.name, self.job_id, dataset, resource_type, table)
+
+    def register(self, transaction: sa.Connection, written: Sequence[WrittenPart]) -> None:
+        register_parts(transaction, self.connection.name, self.job_id, written, self.now())
+
+    def source_job(self, dataset: Dataset, resource_type: str) -> str:
+        """The job whose `dataset` parts are this job's input: its own, or the newest of the connection."""
+        stage = Stage.EXTRACT if dataset is Dataset.EXTRACT else Stage.TRANSFORM
+        if self.stage_row(resource_type, stage) is not None:
+            return self.job_id
+        with self.home.database.read() as transaction:
+            newest = newest_job_with(transaction, self.connection.name, resource_type, stage)
+        if newest is None:
+            raise JobError(
+                f"there is nothing landed yet to {'transform' if stage is Stage.EXTRACT else 'reconcile'}",
+                code="job.no_input",
+                place=f"{self.place}, {resource_type}",
+                remedy="extract first: materialize the upstream asset, or run a full sync",
+            )
+        return newest
+
+    def known_patients(self) -> Sequence[str]:
+        """Remote patient ids, sorted: those linked already and those this job has just landed."""
+        found: set[str] = set()
+        with self.home.database.read() as transaction:
+            found.update(remote_ids(transaction, self.connection.name, "Patient"))
+            parts = parts_of(transaction, self.job_id, Dataset.EXTRACT, "Patient")
+        for part in parts:
+            for batch in self.home.landing.open_parts([part.path], columns=["remote_id"]):
+                found.update(batch.column("remote_id").to_pylist())
+        return sorted(found)
+
+    def batch(self, dataset: Dataset, resource_type: str, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """This job's own parts of a dataset, streamed."""
+        with self.home.database.read() as transaction:
+            parts = parts_of(transaction, self.job_id, dataset, resource_type)
+        return self.home.landing.open_parts([part.path for part in parts], columns=columns)
+
+    # progress of the extract
+
+    def save_cursor(self, transaction: sa.Connection, cursor: Cursor, delivery: int) -> None:
+        save_progress(transaction, self.job_id, {"adapter": dict(cursor), "delivery": delivery}, self.now())
+
+    def load_cursor(self) -> Cursor | None:
+        with self.home.database.read() as transaction:
+            saved = load_progress(transaction, self.job_id)
+        return saved["adapter"] if saved else None
+
+    def next_delivery(self) -> int:
+        with self.home.database.read() as transaction:
+            saved = load_progress(transaction, self.job_id)
+        return int(saved["delivery"]) if saved else 0
+
+    # stages
+
+    def finished_types(self, stage: Stage) -> set[str]:
+        with self.home.database.read() as transaction:
+            return {row.resource_type for row in stages.stages_of(transaction, self.job_id) if row.stage == stage and row.state == "done"}
+
+    def landed_types(self) -> list[str]:
+        """Resource types this job has extracted, complete or not, in the order they were begun."""
+        with self.home.database.read() as transaction:
+            rows = stages.stages_of(transaction, self.job_id)
+        return [row.resource_type for row in rows if row.stage == Stage.EXTRACT]
+
+    def stage_rows(self) -> list[stages.StageRow]:
+        with self.home.database.read() as transaction:
+            return stages.stages_of(transaction, self.job_id)
+
+    def stage_row(self, resource_type: str, stage: Stage) -> stages.StageRow | None:
+        with self.home.database.read() as transaction:
+            rows = stages.stages_of(transaction, self.job_id)
+        return next((row for row in rows if row.resource_type == resource_type and row.stage == stage), None)
+
+    def begin_stage(
+        self,
+        stage: Stage,
+        resource_types: Iterable[str],
+        *,
+        restart: bool = False,
+        mechanisms: Mapping[str, ChangeMechanism] | None = None,
+    ) -> None:
+        """Mark the stage as running. `restart` forgets the counts of an interrupted attempt, whose work starts over."""
+        with self.transaction() as transaction:
+            for name in resource_types:
+                stages.begin_stage(
+                    transaction,
+                    self.job_id,
+                    name,
+                    stage,
+                    self.now(),
+                    restart=restart,
+                    mechanism=mechanisms.get(name) if mechanisms else None,
+                )
+
+    def count(self, transaction: sa.Connection, resource_type: str, stage: Stage, busy_seconds: float = 0.0, **counts: int) -> None:
+        """Add to the stage's counts, in the transaction that does what they count."""
+        stages.add_counts(transaction, self.job_id, resource_type, stage, counts, busy_seconds)
+
+    def end_stage(
+        self,
+        transaction: sa.Connection,
+        resource_type: str,
+        stage: Stage,
+        error: HoloVitalsError | None = None,
+        watermark: datetime | None = None,
+        snapshot: bool = False,
+        busy_seconds: float = 0.0,
+    ) -> None:
+        """Close the stage as done, or as failed with `error`, which is listed among the job's errors."""
+        stages.end_stage(
+            transaction, self.job_id, resource_type, stage, self.now(),
+            error=error, watermark=watermark, snapshot=snapshot, busy_seconds=busy_seconds,
+        )  # fmt: skip
+        if error is not None:
+            self.add_errors(transaction, stage, [_as_problem(error, resource_type)])
+
+    def fail_type(self, resource_type: str, stage: Stage, error: HoloVitalsError) -> None:
+        self.begin_stage(stage, [resource_type])
+        with self.transaction() as transaction:
+            self.end_stage(transaction, resource_type, stage, error)
+
+    def add_errors(self, transaction: sa.Connection, stage: Stage, problems: Sequence[Problem]) -> None:
+        errors.add_errors(transaction, self.job_id, self.connection.name, stage, problems, self.now())
+
+
+def _as_problem(error: HoloVitalsError, resource_type: str) -> Problem:
+    return Problem(
+        code=error.code,
+        message=error.message,
+        remedy=error.remedy,
+        source=error.place,
+        resource_type=resource_type,
+        severity=ErrorSeverity.ERROR,
+    )

@@ -1,0 +1,62 @@
+"""The main job, whole: extract → transform → reconcile → statistics, for one connection, without Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from holovitals_pipelines.engine.extract import extract
+from holovitals_pipelines.engine.failure import failure_of
+from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.jobs import end_job, open_session
+from holovitals_pipelines.engine.progress import Progress
+from holovitals_pipelines.engine.reconcile import reconcile
+from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.engine.worker import worker_name
+from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.job import JobReport, SyncRequest
+from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.providers.registry import open_adapter
+from holovitals_pipelines.settings import resolve_secret
+from holovitals_pipelines.store.warehouse import publish
+
+AdapterFactory = Callable[[ConnectionConfig], Adapter]
+
+
+def vendor_adapter(connection: ConnectionConfig) -> Adapter:
+    return open_adapter(connection, resolve_secret)
+
+
+def run_sync(
+    home: Home, request: SyncRequest, *, progress: Progress | None = None, adapter_for: AdapterFactory = vendor_adapter
+) -> JobReport:
+    """Do the job and report it; a job whose worker was killed goes on where it stopped.
+
+    A type that fails does not stop the others: the report says FAILED and names it. Raises ConfigurationError and
+    JobBusyError before anything is started; any later error ends the job as FAILED and is raised.
+    """
+    with open_session(home, request, owner=worker_name(), progress=progress) as session:
+        try:
+            extract(session, adapter_for(session.connection))
+            process(session, session.landed_types())
+        except Exception as error:
+            end_job(session, failure_of(error))
+            publish_statistics(home)
+            raise
+        report = end_job(session)
+    publish_statistics(home)
+    return report
+
+
+def process(session: JobSession, resource_types: Sequence[str]) -> None:
+    """Transform and reconcile what is landed, type by type."""
+    for resource_type in resource_types:
+        transform(session, resource_type)
+    for resource_type in resource_types:
+        reconcile(session, resource_type)
+
+
+def publish_statistics(home: Home) -> Path:
+    """Build and publish the warehouse snapshot that notebooks read."""
+    return publish(home.database, home.settings.warehouse_folder)

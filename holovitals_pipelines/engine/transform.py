@@ -1,0 +1,171 @@
+"""Transform and validate: the readings whose bytes are new become canonical, hashed records; what is invalid is quarantined.
+
+One law: in = out + unchanged + duplicates + quarantined, for every resource type of every job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.queries import load_query
+from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
+from holovitals_pipelines.fhir.validation import check_structure
+from holovitals_pipelines.fhir.wire import MalformedResource
+from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, Stage
+from holovitals_pipelines.store.agreements import readings
+from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.store.parts import Part, parts_of, unlist_parts
+from holovitals_pipelines.store.quarantine import Refusal, drop_refusals_of, quarantine_resources
+
+AMBIGUOUS = (
+    "extract.duplicate_id",
+    "one delivery holds different contents under this id, and nothing says which is newer",
+    "ask the vendor which is right; the record keeps what it had",
+)
+
+
+def transform(session: JobSession, resource_type: str) -> None:
+    """Turn the session's extract of `resource_type` into records parts. Starts over when it was interrupted."""
+    if resource_type in session.finished_types(Stage.TRANSFORM):
+        return
+    started = time.monotonic()
+    source_job = session.source_job(Dataset.EXTRACT, resource_type)
+    session.begin_stage(Stage.TRANSFORM, [resource_type], restart=True)
+    with session.transaction() as transaction:
+        unlist_parts(transaction, session.job_id, Dataset.RECORDS, resource_type)
+        drop_refusals_of(transaction, session.job_id, resource_type, Stage.TRANSFORM)
+    with session.home.database.read() as transaction:
+        parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
+    with session.home.analysis() as analysis:
+        sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
+        for rows in _chosen_rows(session.home, analysis, parts):
+            _validate(session, resource_type, rows)
+    with session.transaction() as transaction:
+        session.count(
+            transaction,
+            resource_type,
+            Stage.TRANSFORM,
+            same_bytes=sorted_out.same_bytes,
+            duplicates=sorted_out.duplicates,
+        )
+        session.end_stage(transaction, resource_type, Stage.TRANSFORM, busy_seconds=time.monotonic() - started)
+    session.progress.ended(session.connection.name, Stage.TRANSFORM, resource_type)
+
+
+@dataclass(frozen=True, slots=True)
+class _SortedOut:
+    same_bytes: int
+    duplicates: int
+
+
+def _sort_out(
+    home: Home, analysis: duckdb.DuckDBPyConnection, connection: str, resource_type: str, parts: list[Part]
+) -> _SortedOut:
+    """Choose, in sets, one reading an id, and leave out those whose bytes are known already.
+
+    Leaves table `chosen(part, row, ambiguous)`.
+    """
+    analysis.execute(
+        "create table extract_key (part integer, row integer, remote_id varchar, content_hash blob, delivery bigint,"
+        " last_updated timestamptz, evidence varchar)"
+    )
+    for number, part in enumerate(parts):
+        row = 0
+        for batch in home.landing.open_parts([part.path], columns=batches.EXTRACT_KEYS):
+            keys = pa.Table.from_batches([batch]).append_column("row", pa.array(range(row, row + batch.num_rows), pa.int32()))
+            row += batch.num_rows
+            analysis.register("keys", keys)
+            analysis.execute(
+                "insert into extract_key select ?, row, remote_id, content_hash, delivery, last_updated, evidence from keys",
+                [number],
+            )
+            analysis.unregister("keys")
+    with home.database.read() as transaction:
+        known = readings(transaction, connection, resource_type)
+        analysis.register("known_stream", known)
+        analysis.execute("create table known as select * from known_stream")
+        analysis.unregister("known_stream")
+    analysis.execute(load_query("choose_readings"))
+    row = analysis.execute(load_query("count_readings")).fetchone()
+    assert row is not None
+    return _SortedOut(same_bytes=row[0], duplicates=row[1])
+
+
+def _chosen_rows(home: Home, analysis: duckdb.DuckDBPyConnection, parts: list[Part]) -> Iterator[pa.Table]:
+    """The chosen rows, whole, in batches; row groups without any are never opened. Adds column `ambiguous`."""
+    for number, part in enumerate(parts):
+        chosen = analysis.execute(
+            "select row, ambiguous from chosen where part = ? order by row", [number]
+        ).to_arrow_table()
+        if chosen.num_rows:
+            yield from home.landing.take_rows(part.path, chosen)
+
+
+def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:
+    """Hash and check a batch of readings; write what passes as a records part, quarantine the rest."""
+    bodies = rows.column("body").to_pylist()
+    ambiguous = rows.column("ambiguous").to_pylist()
+    hashes: list[bytes | None] = [None] * len(bodies)
+    passed: list[int] = []
+    refusals: list[Refusal] = []
+    warnings = 0
+
+    def refuse(index: int, rule: str, path: str | None, message: str, remedy: str) -> None:
+        row = {name: rows.column(name)[index].as_py() for name in ("remote_id", "source", "line")}
+        refusals.append(Refusal(body=bodies[index], rule=rule, path=path, message=message, remedy=remedy, **row))
+
+    for index, body in enumerate(bodies):
+        if body is None:
+            passed.append(index)
+            continue
+        if ambiguous[index]:
+            rule, message, remedy = AMBIGUOUS
+            refuse(index, rule, None, message, remedy)
+            continue
+        try:
+            hashes[index] = canonical_hash(body)
+        except MalformedResource as error:
+            refuse(index, error.code, None, error.message, error.remedy)
+            continue
+        issues = check_structure(body, resource_type)
+        if issues:
+            worst = next((issue for issue in issues if issue.severity is ErrorSeverity.ERROR), None)
+            if worst is not None:
+                refuse(index, worst.rule, worst.path, worst.message, worst.remedy)
+                continue
+            warnings += 1
+        passed.append(index)
+    kept = rows.take(pa.array(passed, pa.int32()))
+    table = pa.Table.from_arrays(
+        [
+            pa.array([hashes[i] for i in passed], batches.HASH) if name == "hash" else kept.column(name)
+            for name in batches.RECORDS.names
+        ],
+        schema=batches.RECORDS,
+    )
+    written = [session.write_part(Dataset.RECORDS, resource_type, table)] if passed else []
+    with session.transaction() as transaction:
+        session.register(transaction, written)
+        put_documents(transaction, [(content_hash(refusal.body), refusal.body) for refusal in refusals])
+        quarantine_resources(
+            transaction, session.job_id, session.connection.name, resource_type, Stage.TRANSFORM, refusals, session.now()
+        )
+        session.add_errors(transaction, Stage.TRANSFORM, [refusal.as_error(resource_type) for refusal in refusals])
+        session.count(
+            transaction,
+            resource_type,
+            Stage.TRANSFORM,
+            passed=sum(1 for index in passed if bodies[index] is not None),
+            refused=len(refusals),
+            warned=warnings,
+        )
+    session.progress.advanced(session.connection.name, Stage.TRANSFORM, resource_type, len(bodies))
+    session.check_cancelled()

@@ -1,0 +1,129 @@
+"""What is asked of a sync job, and what it reports when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from holovitals_pipelines.model.vocabulary import Direction, JobStatus, JobType, Priority
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """One job to do at one connection. Empty `resource_types` means all the connection offers."""
+
+    connection: str
+    type: JobType = JobType.INCREMENTAL_SYNC
+    resource_types: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+    """PATIENT_SYNC: remote patient ids. They stay in the operational store; tags and logs never carry them."""
+    window: tuple[datetime, datetime] | None = None
+    """A past interval to read again (backfill); it never moves a watermark."""
+    direction: Direction = Direction.INBOUND
+    priority: Priority = Priority.NORMAL
+
+    def describe(self) -> dict[str, Any]:
+        """JSON form, kept with the job; two requests are the same when these are equal."""
+        plain = asdict(self)
+        plain["window"] = [instant.isoformat() for instant in self.window] if self.window else None
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
+
+
+def request_from(plain: Mapping[str, Any]) -> SyncRequest:
+    """The inverse of `SyncRequest.describe`."""
+    window = plain.get("window")
+    return SyncRequest(
+        connection=plain["connection"],
+        type=JobType(plain["type"]),
+        resource_types=tuple(plain["resource_types"]),
+        patients=tuple(plain["patients"]),
+        window=(datetime.fromisoformat(window[0]), datetime.fromisoformat(window[1])) if window else None,
+        direction=Direction(plain["direction"]),
+        priority=Priority(plain["priority"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one resource type in one job.
+
+    extracted = created + updated + unchanged + conflicts + quarantined + duplicates + superseded, once the type is
+    through all stages; `unaccounted` is the difference, and anything but zero is a defect.
+    """
+
+    extracted: int = 0
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    superseded: int = 0
+    deletions: int = 0
+    absent: int = 0
+    bytes: int = 0
+    extract_seconds: float = 0.0
+    transform_seconds: float = 0.0
+    reconcile_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return self.extract_seconds + self.transform_seconds + self.reconcile_seconds
+
+    @property
+    def unaccounted(self) -> int:
+        return self.extracted - (
+            self.created
+            + self.updated
+            + self.unchanged
+            + self.conflicts
+            + self.quarantined
+            + self.duplicates
+            + self.superseded
+        )
+
+    def plus(self, other: Outcome) -> Outcome:
+        return Outcome(**{f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(Outcome)})
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedError:
+    """One line of a job's error list, without health data."""
+
+    severity: str
+    code: str
+    message: str
+    remedy: str
+    resource_type: str | None
+    source: str | None
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """The end of a job, as the CLI prints it and the API answers it."""
+
+    job_id: str
+    connection: str
+    provider: str
+    type: JobType
+    status: JobStatus
+    attempt: int
+    outcomes: Mapping[str, Outcome]
+    errors: Sequence[ReportedError] = field(default_factory=tuple)
+    error_count: int = 0
+    """All errors and warnings of the job; `errors` holds the first of them."""
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> Outcome:
+        total = Outcome()
+        for outcome in self.outcomes.values():
+            total = total.plus(outcome)
+        return total
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is JobStatus.COMPLETED

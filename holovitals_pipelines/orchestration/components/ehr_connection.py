@@ -1,0 +1,233 @@
+"""The one place where a connection's assets are built: extract, records and conflicts, one key a resource type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.extract import extract
+from holovitals_pipelines.engine.outcome import outcomes_of
+from holovitals_pipelines.engine.reconcile import reconcile
+from holovitals_pipelines.engine.sync import vendor_adapter
+from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
+from holovitals_pipelines.model.job import Outcome
+from holovitals_pipelines.model.vocabulary import Dataset, Provider, Stage
+from holovitals_pipelines.orchestration.asset_metadata import (
+    column_lineage,
+    column_schema,
+    outcome_metadata,
+    shape_of,
+)
+from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
+from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_results, structural_specs
+from holovitals_pipelines.orchestration.resources import HomeResource
+from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run
+from holovitals_pipelines.providers.catalogue import usual_types
+
+
+class ExtractConfig(dg.Config):
+    """How to read. Left alone: changes since the watermark, or everything where there is no watermark yet."""
+
+    full: bool = Field(default=False, description="read everything again, whatever the watermarks say")
+
+
+class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
+    """One connection to an EHR: extracts, validated records and conflict sets, a key a resource type.
+
+    Where and how to reach the vendor is declared in `connections.yaml` under the same name; this declares what shall be
+    seen in Dagster.
+    """
+
+    connection: str = Field(description="the connection's name in connections.yaml; also the assets' first key part and group")
+    provider: str = Field(default="fhir", description="the vendor: " + ", ".join(provider.value for provider in Provider))
+    resource_types: list[str] | None = Field(default=None, description="default: the types such a provider usually has")
+    owner: str = Field(default="team:data-eng", description="Dagster owner of the assets")
+    incremental_cron: str | None = Field(default="*/15 * * * *", description="when to sync; null for no schedule")
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        return self.definitions()
+
+    def definitions(self) -> dg.Definitions:
+        types = self.types()
+        job = dg.define_asset_job(
+            f"sync_{self.connection}",
+            selection=dg.AssetSelection.groups(self.connection) | dg.AssetSelection.assets(["sync_statistics"]),
+            description=f"Extract, validate and reconcile everything {self.connection} offers, then publish the statistics.",
+            partitions_def=LANDING_DAYS,
+            tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
+            executor_def=dg.in_process_executor,
+        )
+        schedules = [self._schedule(job)] if self.incremental_cron else []
+        return dg.Definitions(
+            assets=[self._extract(types), self._records(types), self._conflicts(types)],
+            asset_checks=[quality_checks(self.connection, types)],
+            jobs=[job],
+            schedules=schedules,
+        )
+
+    def types(self) -> list[str]:
+        """The resource types in processing order."""
+        wanted = self.resource_types or list(usual_types(Provider(self.provider)))
+        order = {name: place for place, name in enumerate(PROCESSING_ORDER)}
+        return sorted(wanted, key=lambda name: (order.get(name, len(order)), name))
+
+    def _specs(self, layer: str, types: list[str], upstream: str | None, row: str, kinds: set[str]) -> list[dg.AssetSpec]:
+        return [
+            dg.AssetSpec(
+                [self.connection, layer, name],
+                deps=[dg.AssetKey([self.connection, upstream, name])] if upstream else [],
+                group_name=self.connection,
+                owners=[self.owner],
+                kinds=kinds,
+                tags={"holovitals/provider": self.provider, "fhir/resource": name},
+                description=row.format(name=name, connection=self.connection),
+                partitions_def=LANDING_DAYS,
+            )
+            for name in types
+        ]
+
+    def _extract(self, types: list[str]) -> dg.AssetsDefinition:
+        connection, offered = self.connection, types
+        specs = self._specs(
+            "extract", types, None,
+            "One row is one {name} exactly as {connection} sent it. Immutable Parquet parts in the landing zone; "
+            "stale when the vendor changes anything.",
+            {"fhir", "parquet"},
+        )  # fmt: skip
+        checks = [
+            dg.AssetCheckSpec("the_read_is_complete", asset=spec.key, description="The vendor's answer was read to its end.")
+            for spec in specs
+        ]
+
+        @dg.multi_asset(
+            name=f"{connection}_extract", specs=specs, check_specs=checks, can_subset=True, pool=f"{connection}_api",
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )  # fmt: skip
+        def extract_layer(
+            context: dg.AssetExecutionContext, config: ExtractConfig, home: HomeResource
+        ) -> Iterator[Any]:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered, config.full) as session:
+                extract(session, vendor_adapter(session.connection))
+                outcomes = outcomes_of(session.stage_rows())
+                for name in _selected(context, offered):
+                    row = session.stage_row(name, Stage.EXTRACT)
+                    outcome = outcomes.get(name, Outcome())
+                    complete = row is not None and row.state == "done"
+                    yield dg.MaterializeResult(
+                        asset_key=[connection, "extract", name],
+                        metadata={
+                            "dagster/partition_row_count": outcome.extracted,
+                            "dagster/column_schema": column_schema(batches.EXTRACT),
+                            "bytes": outcome.bytes,
+                            "refused": outcome.quarantined,
+                            "seconds": round(outcome.extract_seconds, 2),
+                            "mechanism": (row.mechanism if row else None) or "-",
+                            "holovitals job": session.job_id,
+                        },
+                        check_results=[
+                            dg.AssetCheckResult(
+                                check_name="the_read_is_complete",
+                                passed=complete,
+                                metadata={"error": (row.error_message if row else None) or "-"},
+                            )
+                        ],
+                    )
+                finish_if_last(context, session, Stage.EXTRACT)
+
+        return extract_layer
+
+    def _records(self, types: list[str]) -> dg.AssetsDefinition:
+        connection, offered = self.connection, types
+        specs = self._specs(
+            "records", types, "extract",
+            "One row is one {name} of {connection} whose bytes are new and that passed validation, canonical and hashed. "
+            "Refused ones are in quarantine with path, rule and remedy.",
+            {"fhir", "parquet"},
+        )  # fmt: skip
+
+        @dg.multi_asset(
+            name=f"{connection}_records", specs=specs, check_specs=structural_specs(connection, types), can_subset=True,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )  # fmt: skip
+        def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                for name in _selected(context, offered):
+                    transform(session, name)
+                    outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
+                    passed, bodies = session.batch_sample(Dataset.RECORDS, name)
+                    yield dg.MaterializeResult(
+                        asset_key=[connection, "records", name],
+                        metadata={
+                            "dagster/partition_row_count": passed,
+                            "dagster/column_schema": column_schema(batches.RECORDS),
+                            "dagster/column_lineage": column_lineage(
+                                {c: [([connection, "extract", name], c)] for c in ("remote_id", "version", "last_updated", "body")}
+                                | {"hash": [([connection, "extract", name], "body")]}
+                            ),
+                            "unchanged bytes": outcome.unchanged,
+                            "quarantined": outcome.quarantined,
+                            "seconds": round(outcome.transform_seconds, 2),
+                            "shape": shape_of(bodies),
+                        },
+                        check_results=structural_results(session, name),
+                    )
+                finish_if_last(context, session, Stage.TRANSFORM)
+
+        return records_layer
+
+    def _conflicts(self, types: list[str]) -> dg.AssetsDefinition:
+        connection, offered = self.connection, types
+        specs = self._specs(
+            "conflicts", types, "records",
+            "One row is one {name} that changed both here and at {connection} since they last agreed. "
+            "Everything else of the batch is committed to the operational store.",
+            {"sql"},
+        )  # fmt: skip
+
+        @dg.multi_asset(
+            name=f"{connection}_conflicts", specs=specs, can_subset=True, backfill_policy=dg.BackfillPolicy.single_run()
+        )
+        def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                for name in _selected(context, offered):
+                    reconcile(session, name)
+                    outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
+                    yield dg.MaterializeResult(
+                        asset_key=[connection, "conflicts", name],
+                        metadata={
+                            "dagster/partition_row_count": outcome.conflicts,
+                            **outcome_metadata(outcome),
+                            "seconds": round(outcome.reconcile_seconds, 2),
+                        },
+                    )
+                finish_if_last(context, session, Stage.RECONCILE)
+
+        return conflicts_layer
+
+    def _schedule(self, job: Any) -> dg.ScheduleDefinition:
+        assert self.incremental_cron is not None
+
+        @dg.schedule(
+            name=f"incremental_{self.connection}",
+            job=job,
+            cron_schedule=self.incremental_cron,
+            execution_timezone="UTC",
+            description=f"Changes at {self.connection} since the last complete read, into today's partition.",
+        )
+        def incremental(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+            when = context.scheduled_execution_time
+            return dg.RunRequest(
+                run_key=when.isoformat(), partition_key=when.strftime("%Y-%m-%d"), tags={"dagster/priority": "0"}
+            )
+
+        return incremental
+
+
+def _selected(context: dg.AssetExecutionContext, offered: list[str]) -> list[str]:
+    chosen = {key.path[-1] for key in context.selected_asset_keys}
+    return [name for name in offered if name in chosen]

@@ -1,0 +1,1 @@
+"""Ways to start a run: how long it takes from asking to working is decided here."""

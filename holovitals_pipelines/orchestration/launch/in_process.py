@@ -1,0 +1,49 @@
+"""Runs a connection's sync job in this process, on the installation's own Dagster instance, so that it shows in the UI."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+
+from holovitals_pipelines.engine.home import open_home
+from holovitals_pipelines.engine.jobs import report_of
+from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.job import JobReport
+from holovitals_pipelines.orchestration.assembly import assemble
+from holovitals_pipelines.orchestration.steps import JOB_TAG
+from holovitals_pipelines.settings import Settings
+
+
+class RunInProcess:
+    """Holds the loaded definitions and the instance; each `sync` is one Dagster run."""
+
+    def __init__(self, dagster_home: Path) -> None:
+        os.environ["DAGSTER_HOME"] = str(dagster_home)
+        logging.getLogger("dagster").setLevel(logging.ERROR)  # the event log has it all; a terminal wants the summary
+        self._instance = dg.DagsterInstance.get()
+        self._definitions = assemble()
+
+    def sync(self, settings: Settings, connection: str, *, full: bool) -> JobReport:
+        """Run `sync_<connection>` for today's partition and report its job. Raises JobError when no job was made."""
+        job = self._definitions.resolve_job_def(f"sync_{connection}")
+        result = job.execute_in_process(
+            instance=self._instance,
+            partition_key=datetime.now(UTC).strftime("%Y-%m-%d"),
+            run_config={"ops": {f"{connection}_extract": {"config": {"full": full}}}},
+            raise_on_error=False,
+        )
+        run = self._instance.get_run_by_id(result.run_id)
+        job_id = run.tags.get(JOB_TAG) if run else None
+        if job_id is None:
+            raise JobError(
+                "the run ended before its job began; its first failed step says why",
+                code="dagster.run_without_job",
+                place=f"run {result.run_id}",
+                remedy="holovitals ui, then look at the run",
+            )
+        with open_home(settings) as home:
+            return report_of(home, job_id)

@@ -1,0 +1,81 @@
+"""Quality suites as asset checks: structure inside the records step (it blocks), row-level claims by Great Expectations beside it.
+
+Great Expectations takes seconds to import, so it is imported inside the check and nowhere else (dagster.md §8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity
+from holovitals_pipelines.orchestration.resources import HomeResource
+from holovitals_pipelines.quality.suites import row_level_for, structural_for
+from holovitals_pipelines.store.quality import save_quality
+
+if TYPE_CHECKING:
+    from holovitals_pipelines.engine.session import JobSession
+    from holovitals_pipelines.quality.runner import CheckOutcome
+
+SEVERITY = {
+    ErrorSeverity.CRITICAL: dg.AssetCheckSeverity.ERROR,
+    ErrorSeverity.ERROR: dg.AssetCheckSeverity.ERROR,
+    ErrorSeverity.WARNING: dg.AssetCheckSeverity.WARN,
+}
+
+
+def structural_specs(connection: str, types: Iterable[str]) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(
+            claim.name, asset=dg.AssetKey([connection, "records", name]), blocking=claim.blocking, description=claim.description
+        )
+        for name in types
+        for claim in structural_for(name)
+    ]
+
+
+def structural_results(session: JobSession, resource_type: str) -> list[dg.AssetCheckResult]:
+    """Judge the batch's structure; results go into the operational store too."""
+    from holovitals_pipelines.quality.runner import run_structural
+
+    outcomes = run_structural(resource_type, session.batch(Dataset.RECORDS, resource_type))
+    with session.transaction() as transaction:
+        save_quality(transaction, session.job_id, session.connection.name, resource_type, outcomes, session.now())
+    return [_result(session.connection.name, resource_type, outcome) for outcome in outcomes]
+
+
+def quality_checks(connection: str, types: list[str]) -> dg.AssetChecksDefinition:
+    """Row-level claims about the newest records batch of each type: reported, never blocking."""
+    specs = [
+        dg.AssetCheckSpec(
+            claim.name, asset=dg.AssetKey([connection, "records", name]), blocking=claim.blocking, description=claim.description
+        )
+        for name in types
+        for claim in row_level_for(name)
+    ]
+
+    @dg.multi_asset_check(name=f"{connection}_quality", specs=specs, can_subset=True)
+    def quality(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+        from holovitals_pipelines.engine.quality import judge_newest_batch
+
+        wanted = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
+        with home.open() as opened:
+            for name in types:
+                if any(resource_type == name for resource_type, _ in wanted):
+                    for outcome in judge_newest_batch(opened, connection, name):
+                        if (name, outcome.name) in wanted:
+                            yield _result(connection, name, outcome)
+
+    return quality
+
+
+def _result(connection: str, resource_type: str, outcome: CheckOutcome) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=[connection, "records", resource_type],
+        check_name=outcome.name,
+        passed=outcome.passed,
+        severity=SEVERITY[outcome.severity],
+        metadata={"expectation": outcome.expectation, "rows": outcome.rows, "unexpected": outcome.unexpected},
+    )

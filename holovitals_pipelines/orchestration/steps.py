@@ -1,0 +1,113 @@
+"""What every step of the main job shares: the engine session of its run, and errors that explain themselves in the UI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from holovitals_pipelines.engine.failure import failure_of
+from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.jobs import end_job, open_session
+from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.engine.sync import publish_statistics
+from holovitals_pipelines.engine.worker import worker_name
+from holovitals_pipelines.model.errors import HoloVitalsError, TransientError
+from holovitals_pipelines.model.job import JobReport, SyncRequest
+from holovitals_pipelines.model.vocabulary import JobType, Stage
+from holovitals_pipelines.orchestration.run_progress import RunProgress
+
+LAYERS = {Stage.EXTRACT: "extract", Stage.TRANSFORM: "records", Stage.RECONCILE: "conflicts"}
+"""The asset layer each stage materializes: `<connection>/<layer>/<resource type>`."""
+
+JOB_TAG = "holovitals/job_id"
+
+
+@contextmanager
+def stage_of_run(
+    context: dg.AssetExecutionContext, home: Home, connection: str, offered: list[str], full: bool
+) -> Iterator[JobSession]:
+    """The engine session of this run's job; the same job for every step of the run and for its retries.
+
+    An error ends the job as FAILED and becomes a dg.Failure whose description is the sentence to read.
+    """
+    run = context.run
+    request = _request(context, connection, offered, full)
+    owner = worker_name()
+    progress = RunProgress(context.log)
+    try:
+        with open_session(home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress) as session:
+            context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
+            try:
+                yield session
+            except Exception as error:
+                if not isinstance(error, dg.Failure):
+                    end_job(session, failure_of(error))
+                raise
+    except HoloVitalsError as error:
+        publish_statistics(home)
+        raise as_failure(error) from None
+
+
+def as_failure(error: HoloVitalsError) -> dg.Failure:
+    """Retrying helps only against transient errors; everything else waits for a person."""
+    return dg.Failure(
+        description=str(error),
+        metadata={"code": error.code, "place": error.place or "-", "remedy": error.remedy or "-"},
+        allow_retries=isinstance(error, TransientError),
+    )
+
+
+def finish_if_last(context: dg.AssetExecutionContext, session: JobSession, stage: Stage) -> None:
+    """End the job after the last stage this run has selected. Raises dg.Failure when resource types failed."""
+    later = [LAYERS[s] for s in list(LAYERS)[list(LAYERS).index(stage) + 1 :]]
+    selected = context.job_def.asset_layer.selected_asset_keys
+    if any(key.path[0] == session.connection.name and key.path[1] in later for key in selected if len(key.path) == 3):
+        return
+    report = end_job(session)
+    if not report.succeeded:
+        publish_statistics(session.home)
+        raise dg.Failure(description=describe_failure(report), metadata={"job": report.job_id}, allow_retries=False)
+
+
+def describe_failure(report: JobReport) -> str:
+    """A failed job in sentences: what failed, where, what to do; the first three errors."""
+    shown = [error for error in report.errors if error.severity != "WARNING"][:3]
+    lines = [
+        f"[{error.code}] {error.source or error.resource_type or ''}"
+        + (f":{error.line}" if error.line else "")
+        + f" {error.message}"
+        + (f" Remedy: {error.remedy}" if error.remedy else "")
+        for error in shown
+    ]
+    rest = report.error_count - len(shown)
+    if rest > 0:
+        lines.append(f"… and {rest} more errors and warnings: holovitals jobs show {report.job_id}")
+    return f"Job {report.job_id} of connection {report.connection} failed.\n" + "\n".join(lines)
+
+
+def _request(context: dg.AssetExecutionContext, connection: str, offered: list[str], full: bool) -> SyncRequest:
+    selected = {
+        key.path[2]
+        for key in context.job_def.asset_layer.selected_asset_keys
+        if len(key.path) == 3 and key.path[0] == connection
+    }
+    everything = selected == set(offered)
+    job_type = JobType.FULL_SYNC if full else JobType.INCREMENTAL_SYNC if everything else JobType.RESOURCE_SYNC
+    return SyncRequest(
+        connection=connection,
+        type=job_type,
+        resource_types=tuple(name for name in offered if name in selected),
+        window=_past_window(context),
+    )
+
+
+def _past_window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
+    """The interval of a backfill; None when the partitions reach today, which is the ordinary sync."""
+    if not context.has_partition_key:
+        return None
+    window = context.partition_time_window
+    start, end = window.start.astimezone(UTC), window.end.astimezone(UTC)
+    return None if end > datetime.now(UTC) else (start, end)

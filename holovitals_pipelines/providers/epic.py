@@ -1,0 +1,227 @@
+"""Epic, as far as it differs from any FHIR server (vendors.md §3).
+
+No population search, no `_since`, and `_lastUpdated` on DocumentReference alone: patients come from a Group export
+or a list of ids, everything else is crawled patient by patient, and changes are found by clinical dates and content
+hashes. Edits of older rows than `read.date_rescan_days` are found by the next full read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from holovitals_pipelines.fhir.resource_types import in_processing_order
+from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
+from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedError
+from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, ErrorSeverity, Provider
+from holovitals_pipelines.providers.bulk import TOO_RECENT
+from holovitals_pipelines.providers.crawl import crawl
+from holovitals_pipelines.providers.fhir_rest import Found, Query, search
+from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
+from holovitals_pipelines.providers.reading import FhirConnection, instant
+
+
+@dataclass(frozen=True, slots=True)
+class EpicType:
+    """How one type is read for one patient: how changes show, the parameter that narrows by time, and fixed ones."""
+
+    mechanism: ChangeMechanism = ChangeMechanism.FULL_RESCAN
+    time_parameter: str | None = None
+    params: tuple[tuple[str, str], ...] = ()
+
+
+def _by_date(parameter: str, **params: str) -> EpicType:
+    return EpicType(ChangeMechanism.DATE_RESCAN, parameter, tuple(params.items()))
+
+
+_WHOLE = EpicType()
+
+EPIC_TYPES: Mapping[str, EpicType] = {
+    "Patient": _WHOLE,
+    "RelatedPerson": _WHOLE,
+    "Device": _WHOLE,
+    "Encounter": _by_date("date"),
+    "AllergyIntolerance": _WHOLE,
+    "Condition": _by_date("recorded-date", category="problem-list-item,encounter-diagnosis,health-concern"),
+    "FamilyMemberHistory": _WHOLE,
+    "CareTeam": _WHOLE,
+    "Goal": _WHOLE,
+    "CarePlan": _WHOLE,
+    "ServiceRequest": _by_date("authored"),
+    "DeviceRequest": _WHOLE,
+    "MedicationRequest": _by_date("authoredon"),
+    "MedicationDispense": _WHOLE,
+    "MedicationAdministration": _WHOLE,
+    "Immunization": _WHOLE,
+    "Procedure": _WHOLE,
+    # procedure, therapy and activity make Epic fail (vendors.md §3.3), so the categories are named one by one.
+    "Observation": _by_date("date", category="vital-signs,laboratory,social-history,survey,imaging,exam"),
+    "ImagingStudy": _WHOLE,
+    "DiagnosticReport": _by_date("date"),
+    "QuestionnaireResponse": _WHOLE,
+    "DocumentReference": EpicType(ChangeMechanism.LAST_UPDATED, "_lastUpdated"),
+    "Consent": _WHOLE,
+    "Coverage": _WHOLE,
+    "ExplanationOfBenefit": _WHOLE,
+}
+"""What Epic's R4 CapabilityStatement lets a client search by patient, and the dates it lets it search by."""
+
+
+class EpicAdapter(FhirConnection):
+    """One open connection to an Epic site."""
+
+    provider = Provider.EPIC
+
+    def __init__(self, config: ConnectionConfig, http: VendorHttp, resolve_secret: Callable[[SecretRef], str]) -> None:
+        super().__init__(config, http)
+        self._resolve_secret = resolve_secret
+
+    def _check_settings(self) -> None:
+        if self.config.read.mode == "bulk" and self.config.read.group is None:
+            raise ConfigurationError(
+                "Epic exports by Group only, and the connection names none",
+                code="epic.no_group",
+                place=f"connection {self.config.name}, read.group",
+                remedy="ask the site for the Group's id and set read.group, or set read.mode to search",
+            )
+
+    def mechanisms(self) -> Mapping[str, ChangeMechanism]:
+        offered = in_processing_order(self.config.resource_types or EPIC_TYPES)
+        if self.config.read.mode == "bulk":
+            return dict.fromkeys(offered, ChangeMechanism.FULL_RESCAN)
+        return {name: EPIC_TYPES.get(name, _WHOLE).mechanism for name in offered}
+
+    async def _events(
+        self, request: ReadRequest, types: Sequence[str], progress: Progress
+    ) -> AsyncGenerator[ReadEvent, None]:
+        narrowed = request.only_ids is not None or request.only_patients is not None
+        if self.config.read.mode == "bulk" and not narrowed:
+            async with aclosing(self._exported(self._group_export(types), progress)) as events:
+                async for event in events:
+                    yield event
+            return
+        for name in progress.remaining(_patients_first(types)):
+            population = name == "Patient" and not narrowed
+            events = self._population(request, progress) if population else self._one_type(request, name, progress)
+            async with aclosing(events):
+                async for event in events:
+                    yield event
+
+    async def _population(self, request: ReadRequest, progress: Progress) -> AsyncGenerator[ReadEvent, None]:
+        """The Patient type: the listed ids, else the Group's members, else everyone already known."""
+        listed = self._listed_patients()
+        if self.config.read.group is not None and not listed and self.config.read.mode == "auto":
+            async with aclosing(self._exported(self._group_export(["Patient"]), progress)) as events:
+                async for event in events:
+                    if _asked_too_recently(event):
+                        progress.export = None
+                        yield Page("Patient", "GET Group/{id}/$export", [], progress.cursor(), problems=[_KNOWN_ONLY])
+                        break
+                    yield event
+                else:
+                    return
+        read = TypeRead("Patient")
+        # Everyone known is read, but newcomers are not seen: no snapshot, unless the list says who there is.
+        pages = self._patients_by_id(request, read, progress)
+        async with aclosing(to_the_end(read, pages, progress, snapshot=bool(listed))) as events:
+            async for event in events:
+                yield event
+
+    async def _patients_by_id(self, request: ReadRequest, read: TypeRead, progress: Progress) -> AsyncIterator[Page]:
+        async for page in self._by_id(self._patients(request), read, progress):
+            yield page
+
+    async def _one_type(
+        self, request: ReadRequest, resource_type: str, progress: Progress
+    ) -> AsyncGenerator[ReadEvent, None]:
+        read = TypeRead(resource_type)
+        params = self._params(request, resource_type)
+        snapshot = False
+        if request.only_ids is not None:
+            pages = self._by_id(request.only_ids.get(resource_type, ()), read, progress)
+        elif request.only_patients is not None and resource_type == "Patient":
+            pages = self._by_id(request.only_patients, read, progress)
+        elif request.only_patients is not None:
+            pages = self._crawl(lambda: sorted(set(request.only_patients or ())), params, read, progress)
+        else:
+            pages = self._crawl(lambda: self._patients(request), params, read, progress)
+            snapshot = request.since.get(resource_type) is None or resource_type not in _NARROWED
+        async with aclosing(to_the_end(read, pages, progress, snapshot=snapshot)) as events:
+            async for event in events:
+                yield event
+
+    async def _crawl(
+        self,
+        patients: Callable[[], Sequence[str]],
+        params: Sequence[tuple[str, str]],
+        read: TypeRead,
+        progress: Progress,
+    ) -> AsyncIterator[Page]:
+        source = f"GET {read.resource_type}?patient={{id}}"
+
+        def fetch(patient: str) -> AsyncIterator[Found]:
+            # Epic's totals count before post-filters (vendors.md §3.3), so they are worth a warning, not an error.
+            query = Query(read.resource_type, [("patient", patient), *params], source, exact_total=False)
+            return search(self.http, query)
+
+        async for page in crawl(self.http, patients(), fetch, read=read, progress=progress, source=source):
+            yield page
+
+    def _params(self, request: ReadRequest, resource_type: str) -> list[tuple[str, str]]:
+        how = EPIC_TYPES.get(resource_type, _WHOLE)
+        params = [*how.params, self._count()]
+        watermark = request.since.get(resource_type)
+        if watermark is not None and how.time_parameter is not None and request.only_patients is None:
+            params.append((how.time_parameter, f"ge{self._window_start(request, resource_type, watermark)}"))
+        return params
+
+    def _window_start(self, request: ReadRequest, resource_type: str, watermark: datetime) -> str:
+        if EPIC_TYPES[resource_type].mechanism is ChangeMechanism.LAST_UPDATED:
+            since = self._since(request, resource_type)
+            assert since is not None
+            return instant(since)
+        # A day more than configured: Epic reads dates in the site's own time zone.
+        start = watermark - timedelta(days=self.config.read.date_rescan_days + 1)
+        return start.date().isoformat()
+
+    def _patients(self, request: ReadRequest) -> list[str]:
+        patients = sorted({*self._listed_patients(), *request.patients()})
+        if not patients:
+            raise ConfigurationError(
+                "Epic answers no search without a patient, and no patient is known at this connection",
+                code="epic.no_population",
+                place=f"connection {self.config.name}",
+                remedy="set read.group (a Group id from the site) or read.patient_ids (a file of ids, one a line)",
+            )
+        return patients
+
+    def _listed_patients(self) -> list[str]:
+        reference = self.config.read.patient_ids
+        if reference is None:
+            return []
+        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
+
+
+_NARROWED = frozenset(name for name, how in EPIC_TYPES.items() if how.time_parameter is not None)
+
+
+def _patients_first(types: Sequence[str]) -> list[str]:
+    return sorted(types, key=lambda name: name != "Patient")
+
+
+def _asked_too_recently(event: ReadEvent) -> bool:
+    return isinstance(event, TypeDone) and isinstance(event.error, NotPermittedError) and event.error.code == TOO_RECENT
+
+
+_KNOWN_ONLY = Problem(
+    code="epic.group_too_recent",
+    message="Epic refuses another export of the Group so soon; the patients already known are read one by one",
+    remedy="nothing: newcomers are found by the first read after Epic's interval (usually 24 hours)",
+    source="GET Group/{id}/$export",
+    resource_type="Patient",
+    severity=ErrorSeverity.WARNING,
+)

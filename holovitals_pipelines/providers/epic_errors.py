@@ -1,0 +1,110 @@
+"""Epic's registry of OperationOutcome codes, as far as a reader meets them (vendors.md §3.3)."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from holovitals_pipelines.providers.answers import Meaning, VendorRule, VendorTable
+
+MERGED = "epic.merged"
+DELETED = "epic.deleted"
+BREAK_THE_GLASS = "epic.break_the_glass"
+PARTIAL = "epic.partial"
+DAILY_LIMIT = "epic.daily_limit"
+
+_ASK_EPIC = "report it with the vendor code: the request is not one this server takes"
+_OUR_MISTAKE = "report it as a defect of this product, with the vendor code"
+
+
+def _permanent(code: str, message: str, remedy: str = _ASK_EPIC) -> VendorRule:
+    return VendorRule(Meaning.PERMANENT, code, message, remedy)
+
+
+_BREAK_THE_GLASS = VendorRule(
+    Meaning.NOT_PERMITTED,
+    BREAK_THE_GLASS,
+    "the patient's record is behind Break-the-Glass",
+    "never repeated by machine: the site decides whether this client may see such records",
+)
+
+EPIC_ERRORS: VendorTable = MappingProxyType(
+    {
+        "4100": _permanent("epic.invalid_parameter", "Epic refuses a search parameter"),
+        "4101": VendorRule(Meaning.IGNORE, "epic.no_results", "the search has no results"),
+        "4102": VendorRule(
+            Meaning.NOT_FOUND, "epic.invalid_id", "Epic does not know the id", "check where the id is from"
+        ),
+        "4103": VendorRule(Meaning.DELETED, DELETED, "Epic has deleted the resource"),
+        "4104": _permanent("epic.element_unavailable", "an element the resource must have is not available in Epic"),
+        "4107": VendorRule(
+            Meaning.MERGED,
+            MERGED,
+            "Epic has merged the resource into another",
+            "link the record to the survivor: read the patient's survivor, then review the identities",
+        ),
+        "4110": _permanent("epic.no_parameters", "Epic refuses a search without parameters", _OUR_MISTAKE),
+        "4111": _permanent("epic.missing_parameter", "a parameter Epic requires is missing", _OUR_MISTAKE),
+        "4112": _permanent("epic.bad_combination", "Epic refuses the combination of parameters", _OUR_MISTAKE),
+        "4113": VendorRule(
+            Meaning.SESSION_EXPIRED,
+            "search.session_expired",
+            "Epic's paging session expired, and expired again after new starts",
+            "lower read.page_size or read.concurrency, so that pages are fetched sooner",
+        ),
+        "4115": _permanent("epic.invalid_value", "a required parameter has a value Epic refuses"),
+        "4116": _permanent("epic.session_changed", "the query changed within a paging session", _OUR_MISTAKE),
+        "4117": VendorRule(Meaning.NOTICE, "epic.no_cvx", "a vaccine has no CVX code"),
+        "4118": VendorRule(
+            Meaning.NOT_PERMITTED,
+            "epic.not_authorized",
+            "the Epic user this client is mapped to may not do this",
+            "ask the site to give the client's background user the security point",
+        ),
+        "4119": VendorRule(
+            Meaning.PARTIAL,
+            PARTIAL,
+            "Epic says more data may exist for the patient than it shows",
+            "ask the site which data is filtered for this client; nothing is taken as deleted meanwhile",
+        ),
+        "4122": VendorRule(
+            Meaning.NOTICE,
+            "epic.parameter_ignored",
+            "Epic does not know a search parameter and ignored it",
+            _OUR_MISTAKE,
+        ),
+        "4127": _permanent("epic.too_many_patients", "a patient search finds more than Epic returns (100)"),
+        "4130": _BREAK_THE_GLASS,
+        "4131": _BREAK_THE_GLASS,
+        "4134": VendorRule(
+            Meaning.PARTIAL,
+            BREAK_THE_GLASS,
+            "some of the patient's data is behind Break-the-Glass",
+            "the site decides whether this client may see such records",
+        ),
+        "4135": VendorRule(
+            Meaning.DEFERRED,
+            DAILY_LIMIT,
+            "the day's limit of document queries is reached",
+            "read the type again tomorrow, or read it less often; what was read is kept",
+        ),
+        "40000": _permanent(
+            "epic.mapping", "a mapping table at the site is wrong", "ask the site to correct the mapping"
+        ),
+        "59105": _permanent("epic.structure", "Epic refuses the structure of the request"),
+        "59108": _permanent("epic.missing_parameter", "a parameter Epic requires is missing", _OUR_MISTAKE),
+        "59109": VendorRule(Meaning.NOTICE, "epic.optional_invalid", "Epic ignored an optional parameter's value"),
+        "59111": _permanent("epic.invalid_value", "a required parameter has a value Epic refuses"),
+        "59133": VendorRule(
+            Meaning.PARTIAL,
+            "epic.too_many_patients",
+            "a patient search is too wide for Epic: too few demographics, or more than 100 results",
+            _OUR_MISTAKE,
+        ),
+        "59177": VendorRule(
+            Meaning.TRANSIENT,
+            "epic.internal",
+            "Epic had an internal error",
+            "run the job again; tell the site if it stays",
+        ),
+    }
+)

@@ -1,0 +1,356 @@
+"""One HTTP client a connection: rate, concurrency, retries, redirects and statistics live here and nowhere else.
+
+The law: the bearer token goes to the connection's own origin only, and no request goes to a host that neither the
+configuration nor the connection's server has named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+
+from holovitals_pipelines.model.connection import ReadSettings
+from holovitals_pipelines.model.errors import ProtocolError, TransientError, VendorError
+from holovitals_pipelines.model.statistics import RequestStatistics
+from holovitals_pipelines.providers.answers import (
+    NO_TABLE,
+    Answer,
+    Judge,
+    VendorTable,
+    classify,
+    outcome_issues,
+    transport_error,
+    vendor_rule,
+)
+from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
+from holovitals_pipelines.providers.rate import Bucket, Unlimited
+from holovitals_pipelines.providers.retry import backoff, retry_after
+from holovitals_pipelines.providers.timings import Timings
+
+FHIR_JSON = "application/fhir+json"
+LARGEST_ANSWER_BYTES = 256 * 1024 * 1024
+"""A page beyond this is refused rather than held in memory; bulk files are streamed and have no such limit."""
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+FormSource = Callable[[], Mapping[str, str]]
+"""Makes the form of a POST, anew for each attempt: a signed assertion may be used once only."""
+
+
+class Authorizer(Protocol):
+    async def token(self) -> str: ...
+
+    def invalidate(self, token: str) -> None:
+        """Forget a token the server has refused, unless a newer one is already held."""
+        ...
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _silence_request_logs() -> None:
+    # httpx logs every URL at INFO, and search URLs hold patient ids; httpcore logs headers at DEBUG.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    method: str
+    target: httpx.URL
+    operation: str
+    headers: Mapping[str, str]
+    form: FormSource | None = None
+    judge: Judge | None = None
+    authorized: bool = True
+    streaming: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    answer: Answer
+    token: str | None
+    open_response: httpx.Response | None = None
+
+
+class StreamedAnswer:
+    """An answer whose body is still on its way; `chunks` raises a VendorError when the connection drops."""
+
+    def __init__(self, response: httpx.Response, *, place: str, received: Callable[[int], None]) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self._response = response
+        self._place = place
+        self._received = received
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as sent, content encoding untouched."""
+        try:
+            async for chunk in self._response.aiter_raw():
+                self._received(len(chunk))
+                yield chunk
+        except httpx.HTTPError as error:
+            raise transport_error(error, place=self._place) from None
+
+
+class VendorHttp:
+    """The one client of a connection. `operation` is always a template without ids (`GET Observation?patient={id}`)."""
+
+    def __init__(
+        self,
+        connection: str,
+        base_url: str,
+        settings: ReadSettings,
+        *,
+        table: VendorTable = NO_TABLE,
+        bucket: Bucket | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        _silence_request_logs()
+        self.connection = connection
+        self.base_url = httpx.URL(base_url.rstrip("/") + "/")
+        self.clock = clock
+        self.table = table
+        self.settings = settings
+        self.authorizer: Authorizer | None = None
+        self._bucket = bucket or Unlimited()
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._named_origins = {origin(self.base_url)}
+        self._timings = Timings()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(settings.timeout_seconds, pool=None),
+            limits=limits,
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def statistics(self) -> Sequence[RequestStatistics]:
+        return self._timings.statistics()
+
+    def place(self, operation: str) -> str:
+        return f"connection {self.connection}, {operation}"
+
+    def resolve(self, reference: str, *, against: httpx.URL | None = None) -> httpx.URL:
+        """An absolute URL from one the server gave: relative, absolute, or http where TLS ends before the server."""
+        url = (against or self.base_url).join(reference)
+        base = self.base_url
+        if (url.scheme, base.scheme) == ("http", "https") and url.host == base.host:
+            url = url.copy_with(scheme="https", port=base.port)
+        return url
+
+    def is_own(self, url: httpx.URL) -> bool:
+        return origin(url) == origin(self.base_url)
+
+    def name_origin(self, url: httpx.URL, *, operation: str) -> None:
+        """Admit a host the connection's server has named (a bulk file's, a token endpoint's): http(s) only."""
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ProtocolError(
+                "the server named an address that is not http or https",
+                code="http.scheme",
+                place=self.place(operation),
+                remedy="report it to the vendor; nothing was fetched from there",
+            )
+        if url.scheme == "http" and self.base_url.scheme == "https":
+            raise ProtocolError(
+                "the server named an unencrypted address although the connection is encrypted",
+                code="http.downgrade",
+                place=self.place(operation),
+                remedy="ask the vendor for https addresses; nothing was sent there",
+            )
+        self._named_origins.add(origin(url))
+
+    async def request(
+        self,
+        method: str,
+        url: str | httpx.URL,
+        *,
+        operation: str,
+        params: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        form: FormSource | None = None,
+        judge: Judge | None = None,
+        authorized: bool = True,
+    ) -> Answer:
+        """Send, repeat what is worth repeating, and return an answer with a 2xx status.
+
+        Raises the VendorError the last answer stands for.
+        """
+        target = self._admitted(url, operation)
+        if params:
+            target = target.copy_merge_params(list(params))
+        sent = {"Accept": FHIR_JSON, **(headers or {})}
+        call = _Call(method, target, operation, sent, form=form, judge=judge, authorized=authorized)
+        return (await self._attempts(call)).answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        url: str | httpx.URL,
+        *,
+        operation: str,
+        headers: Mapping[str, str],
+        authorized: bool = True,
+    ) -> AsyncIterator[StreamedAnswer]:
+        """GET a file: retries until its head has arrived, then leaves the body to the caller.
+
+        Redirects are followed by hand to any http(s) host, without the token from the first change of origin on.
+        """
+        target = self._admitted(url, operation)
+        call = _Call("GET", target, operation, headers, authorized=authorized, streaming=True)
+        response = (await self._attempts(call)).open_response
+        assert response is not None
+        try:
+            yield StreamedAnswer(
+                response,
+                place=self.place(operation),
+                received=lambda count: self._timings.received(operation, count),
+            )
+        finally:
+            await response.aclose()
+
+    def _admitted(self, url: str | httpx.URL, operation: str) -> httpx.URL:
+        target = self.resolve(url) if isinstance(url, str) else url
+        if origin(target) not in self._named_origins:
+            raise ProtocolError(
+                "the address is on a host that is not this connection's",
+                code="http.foreign_host",
+                place=self.place(operation),
+                remedy="set base_url to the host the server names in its own links, or ask the vendor to correct them",
+            )
+        return target
+
+    async def _attempts(self, call: _Call) -> _Exchange:
+        place = self.place(call.operation)
+        repeat = 0
+        token_renewed = False
+        while True:
+            self._timings.waited(call.operation, await self._bucket.acquire())
+            # Waiting for a token is not part of the request, and its errors are already final.
+            token = await self._token_for(call)
+            asked: float | None = None
+            try:
+                exchange = await self._exchange(call, token)
+            except httpx.HTTPError as failure:
+                error = transport_error(failure, place=place)
+            else:
+                judged = self._judge(call, exchange.answer, place)
+                if judged is None:
+                    return exchange
+                error = judged
+                if exchange.answer.status == 401 and token is not None and not token_renewed:
+                    assert self.authorizer is not None
+                    self.authorizer.invalidate(token)
+                    token_renewed = True
+                    self._timings.retry(call.operation)
+                    continue
+                asked = retry_after(
+                    exchange.answer.headers.get("retry-after"),
+                    now=self.clock.now(),
+                    ceiling=self.settings.max_poll_seconds,
+                )
+            if not isinstance(error, TransientError) or repeat >= self.settings.max_retries:
+                raise error
+            wait = backoff(
+                repeat, base_seconds=self.settings.retry_delay_ms / 1000, chance=self.clock.chance(), asked=asked
+            )
+            self._timings.retry(call.operation)
+            self._timings.waited(call.operation, wait)
+            await self.clock.sleep(wait)
+            repeat += 1
+
+    def _judge(self, call: _Call, answer: Answer, place: str) -> VendorError | None:
+        if call.judge is not None and (error := call.judge(answer, place)) is not None:
+            return error
+        return classify(answer, place=place, table=self.table)
+
+    async def _token_for(self, call: _Call) -> str | None:
+        if not call.authorized or self.authorizer is None or not self.is_own(call.target):
+            return None
+        return await self.authorizer.token()
+
+    async def _exchange(self, call: _Call, token: str | None) -> _Exchange:
+        if call.streaming:
+            return await self._timed(call, token)
+        async with self._slots:
+            return await self._timed(call, token)
+
+    async def _timed(self, call: _Call, token: str | None) -> _Exchange:
+        started = self.clock.monotonic()
+        failed = True
+        try:
+            response = await self._follow(call, token)
+            if call.streaming and response.is_success:
+                failed = False
+                return _Exchange(Answer(response.status_code, response.headers, b"", response.url), token, response)
+            body = await self._body(call, response)
+            failed = not response.is_success
+            return _Exchange(Answer(response.status_code, response.headers, body, response.url), token)
+        finally:
+            self._timings.request(call.operation, self.clock.monotonic() - started, failed=failed)
+
+    async def _follow(self, call: _Call, token: str | None) -> httpx.Response:
+        target, bearer = call.target, token
+        for _ in range(_MOST_REDIRECTS + 1):
+            headers = dict(call.headers)
+            if bearer is not None:
+                headers["Authorization"] = f"Bearer {bearer}"
+            form = dict(call.form()) if call.form is not None else None
+            request = self._client.build_request(call.method, target, headers=headers, data=form)
+            response = await self._client.send(request, stream=True)
+            location = response.headers.get("location")
+            if response.status_code not in _REDIRECTS or not location or call.method != "GET":
+                return response
+            if self._vendor_refuses(call, body := await self._body(call, response)):
+                # Epic answers "merged" (4107) with a redirect to the survivor: the code is the news (vendors.md §3.3).
+                return httpx.Response(response.status_code, headers={"content-type": FHIR_JSON}, content=body)
+            target = self.resolve(location, against=target)
+            if not self.is_own(target):
+                # Cerner's files redirect to a pre-signed store that refuses, and must not see, our token.
+                bearer = None
+                if call.streaming:
+                    self.name_origin(target, operation=call.operation)
+                else:
+                    self._admitted(target, call.operation)
+        raise ProtocolError(
+            f"the server redirected more than {_MOST_REDIRECTS} times",
+            code="http.redirect",
+            place=self.place(call.operation),
+            remedy="set base_url to the address the server redirects to",
+        )
+
+    def _vendor_refuses(self, call: _Call, body: bytes) -> bool:
+        return vendor_rule(outcome_issues(body), self.table) is not None
+
+    async def _body(self, call: _Call, response: httpx.Response) -> bytes:
+        if response.is_closed:
+            return response.content
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in response.aiter_bytes():
+                size += len(chunk)
+                if size > LARGEST_ANSWER_BYTES:
+                    raise ProtocolError(
+                        f"the answer is larger than {LARGEST_ANSWER_BYTES // 2**20} MiB",
+                        code="http.answer_too_large",
+                        place=self.place(call.operation),
+                        remedy="lower read.page_size",
+                    )
+                chunks.append(chunk)
+        finally:
+            self._timings.received(call.operation, response.num_bytes_downloaded)
+            await response.aclose()
+        return b"".join(chunks)

@@ -1,0 +1,61 @@
+"""From a connection's declaration to an adapter ready to open: the one place that knows which vendors there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef, SmartBackendAuth
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.vocabulary import Provider
+from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.providers.answers import NO_TABLE, VendorTable
+from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
+from holovitals_pipelines.providers.epic import EpicAdapter
+from holovitals_pipelines.providers.epic_errors import EPIC_ERRORS
+from holovitals_pipelines.providers.fhir import FhirAdapter
+from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.rate import bucket_for
+from holovitals_pipelines.providers.smart import SmartBackend
+
+ResolveSecret = Callable[[SecretRef], str]
+
+AVAILABLE = (Provider.FHIR, Provider.EPIC)
+
+_ERROR_TABLES: dict[Provider, VendorTable] = {Provider.EPIC: EPIC_ERRORS}
+
+
+def open_adapter(
+    config: ConnectionConfig,
+    resolve_secret: ResolveSecret,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Adapter:
+    """The adapter of a connection, to be used with `async with`; nothing is sent before that.
+
+    `resolve_secret` gives the text a reference stands for. `clock` and `transport` are for tests. Raises
+    ConfigurationError for a provider without an adapter.
+    """
+    if config.provider not in AVAILABLE:
+        raise ConfigurationError(
+            f"there is no adapter for provider {config.provider}",
+            code="provider.unknown",
+            place=f"connection {config.name}",
+            remedy=f"choose one of: {', '.join(AVAILABLE)}",
+        )
+    http = VendorHttp(
+        config.name,
+        config.base_url,
+        config.read,
+        table=_ERROR_TABLES.get(config.provider, NO_TABLE),
+        bucket=bucket_for(config.read.requests_per_second, clock),
+        clock=clock,
+        transport=transport,
+    )
+    if isinstance(config.auth, SmartBackendAuth):
+        http.authorizer = SmartBackend(config.auth, http, resolve_secret)
+    if config.provider is Provider.EPIC:
+        return EpicAdapter(config, http, resolve_secret)
+    return FhirAdapter(config, http)

@@ -1,0 +1,27 @@
+"""The vendors the sandbox can play: one module each, declaring a `DIALECT`; adding a file adds a vendor."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.sandbox.site import Dialect
+
+
+def dialect_names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_dialect(name: str) -> Dialect:
+    """Raises ConfigurationError for a vendor the sandbox cannot play."""
+    if name not in dialect_names():
+        raise ConfigurationError(
+            f"the sandbox has no dialect {name!r}",
+            code="sandbox.unknown_dialect",
+            remedy=f"choose from {', '.join(dialect_names())}",
+        )
+    module = importlib.import_module(f"{__name__}.{name}")
+    dialect = module.DIALECT
+    assert isinstance(dialect, Dialect)
+    return dialect

@@ -1,0 +1,1 @@
+"""What vendors publish of themselves, as data: interactions, search parameters, error texts."""

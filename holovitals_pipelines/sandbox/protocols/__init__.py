@@ -1,0 +1,1 @@
+"""What several vendors' servers have in common: FHIR search and pages, outcomes, SMART Backend Services, Bulk Data."""

@@ -1,0 +1,177 @@
+"""The sandbox as one server: every chosen vendor under its own path, the admin API under `/_sandbox/`.
+
+The law: it listens on the loopback unless told otherwise in so many words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.sandbox.admin import admin_routes
+from holovitals_pipelines.sandbox.clock import Clock
+from holovitals_pipelines.sandbox.dialects import load_dialect
+from holovitals_pipelines.sandbox.faults import FaultPlan
+from holovitals_pipelines.sandbox.population import population
+from holovitals_pipelines.sandbox.protocols.bulk import Exports
+from holovitals_pipelines.sandbox.protocols.smart_backend import Client, TokenService, read_clients
+from holovitals_pipelines.sandbox.records import Records
+from holovitals_pipelines.sandbox.site import Expiring, Session, Site
+from holovitals_pipelines.sandbox.sources import ndjson_lines
+from holovitals_pipelines.sandbox.wire import RequestLog, Transports, Wire
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxConfig:
+    """What to simulate. `data` is an NDJSON file or folder; without it, a population of `patients` from `seed`.
+
+    `smart` names the dialects that demand SMART Backend Services of the clients in the `clients` file; the others are
+    open. `settings` are knobs by dialect, as text or in their own type.
+    """
+
+    dialects: Sequence[str] = ("fhir", "epic")
+    host: str = "127.0.0.1"
+    port: int = 0
+    allow_other_hosts: bool = False
+    data: Path | None = None
+    patients: int = 100
+    seed: int = 1
+    smart: frozenset[str] = frozenset()
+    clients: Path | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    spool_folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A built sandbox: the ASGI application and its parts."""
+
+    app: Wire
+    sites: Mapping[str, Site]
+    transports: Transports
+    clock: Clock
+
+
+def build(config: SandboxConfig) -> Sandbox:
+    """Load the data and put the application together. Raises ConfigurationError."""
+    clock, plan, log = Clock(), FaultPlan(), RequestLog()
+    transports: Transports = {}
+    clients = read_clients(config.clients.read_bytes()) if config.clients is not None else []
+    if config.smart and not clients:
+        raise ConfigurationError(
+            "SMART is demanded but no client is registered",
+            code="sandbox.no_clients",
+            remedy="give a registration file (--clients FILE)",
+        )
+    sites = {name: _site(name, config, clock, clients) for name in config.dialects}
+    routes: list[BaseRoute] = admin_routes(sites, clock, plan, log)
+    for site in sites.values():
+        routes += site.dialect.open(site)
+    by_prefix = {site.dialect.prefix.strip("/"): site for site in sites.values()}
+    return Sandbox(Wire(Starlette(routes=routes), by_prefix, plan, log, transports), sites, transports, clock)
+
+
+def _site(name: str, config: SandboxConfig, clock: Clock, clients: list[Client]) -> Site:
+    dialect = load_dialect(name)
+    settings = apply_settings(dialect.settings(), config.settings.get(name, {}))
+    records = Records(dialect.present, clock, config.spool_folder)
+    records.load(_resources(config, name))
+    tokens = None
+    if name in config.smart and dialect.tokens is not None:
+        tokens = TokenService(dialect.tokens(settings), clients, clock)
+    sessions: Expiring[Session] = Expiring(clock, getattr(settings, "session_seconds", 600.0))
+    return Site(dialect, records, clock, settings, tokens, sessions, Exports())
+
+
+def _resources(config: SandboxConfig, name: str) -> Iterable[tuple[str, bytes]]:
+    if config.data is not None:
+        return ndjson_lines(config.data)
+    return _placed(population(config.patients, config.seed, name))
+
+
+def _placed(resources: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+    return (("synthetic population", body) for body in resources)
+
+
+def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
+    """The knobs with some turned; text is read as the knob's own type. Raises ConfigurationError for unknown knobs."""
+    known = {knob.name: getattr(settings, knob.name) for knob in fields(settings)}
+    turned: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"there is no setting {name!r}",
+                code="sandbox.unknown_setting",
+                remedy=f"choose from {', '.join(known)}",
+            )
+        if isinstance(known[name], tuple):
+            turned[name] = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        else:
+            turned[name] = type(known[name])(value)
+    return replace(settings, **turned)
+
+
+def check_host(host: str, allow_other_hosts: bool) -> None:
+    """Raises ConfigurationError for an address other machines could reach, unless that was allowed."""
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback and not allow_other_hosts:
+        raise ConfigurationError(
+            "the sandbox listens on the loopback only",
+            code="sandbox.host_refused",
+            place=host,
+            remedy="use 127.0.0.1, or add --allow-other-hosts if you know who can reach it",
+        )
+
+
+def listening_socket(config: SandboxConfig) -> socket.socket:
+    """A bound socket, so that the port is known (0 asks the system for one) before anything is served."""
+    check_host(config.host, config.allow_other_hosts)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((config.host, config.port))
+    return bound
+
+
+def uvicorn_server(sandbox: Sandbox) -> uvicorn.Server:
+    """A server whose connections can be cut by faults. Serve with `run(sockets=[…])`."""
+    transports = sandbox.transports
+
+    class TrackedProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            self._peer = tuple(transport.get_extra_info("peername")[:2])
+            transports[self._peer] = transport
+            super().connection_made(transport)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            transports.pop(self._peer, None)
+            super().connection_lost(exc)
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            sandbox.app,
+            http=TrackedProtocol,
+            ws="none",
+            lifespan="off",
+            log_level="critical",
+            access_log=False,
+            date_header=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+    )

@@ -1,0 +1,99 @@
+"""One running vendor: its dialect, what it holds, its clock, its knobs, and what it remembers of its clients."""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from starlette.routing import BaseRoute
+
+from holovitals_pipelines.sandbox.clock import Clock
+from holovitals_pipelines.sandbox.records import Present, Records
+
+if TYPE_CHECKING:
+    from holovitals_pipelines.sandbox.protocols.bulk import Exports
+    from holovitals_pipelines.sandbox.protocols.smart_backend import TokenPolicy, TokenService
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What makes a vendor: one module of `dialects` declares one of these as `DIALECT`.
+
+    `prefix` is the first path segment and everything of the vendor lives below it; `base` is the base URL's path.
+    `settings` is a frozen dataclass of knobs, every one with a default. `template` turns a path below the prefix into
+    one without ids, for the request log and for faults.
+    """
+
+    name: str
+    base: str
+    settings: type[Any]
+    present: Present
+    open: Callable[[Site], list[BaseRoute]]
+    template: Callable[[str], str]
+    tokens: Callable[[Any], TokenPolicy] | None = None
+    """The demands on client assertions, from the settings; None for vendors with another way in."""
+    group: str | None = None
+    """The id of the Group of all patients, where the vendor exports by group; clients are told it out of band."""
+
+    @property
+    def prefix(self) -> str:
+        return "/" + self.base.split("/")[1]
+
+
+class Expiring(Generic[Kept]):
+    """Things remembered under an unguessable token until they expire; the oldest go first when there are too many."""
+
+    def __init__(self, clock: Clock, seconds: float, limit: int = 2000) -> None:
+        self._clock = clock
+        self._ms = seconds * 1000
+        self._limit = limit
+        self._kept: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
+
+    def keep(self, thing: Kept) -> str:
+        token = secrets.token_urlsafe(18)
+        self._kept[token] = (self._clock.now_ms() + self._ms, thing)
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+        return token
+
+    def find(self, token: str) -> Kept | None:
+        expires, thing = self._kept.get(token, (0.0, None))
+        return thing if expires > self._clock.now_ms() else None
+
+    def forget_all(self) -> None:
+        self._kept.clear()
+
+
+@dataclass(slots=True)
+class Session:
+    """A search in progress: the numbers it found, and what each page still filters (Epic's post-filters)."""
+
+    kind: str
+    numbers: Sequence[int]
+    count: int
+    self_query: str
+    keep: Callable[[bytes], bool] | None = None
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    total: int | None = None
+
+
+@dataclass(slots=True)
+class Site:
+    """A vendor at work. `settings` is an instance of the dialect's settings and may be replaced while running."""
+
+    dialect: Dialect
+    records: Records
+    clock: Clock
+    settings: Any
+    tokens: TokenService | None
+    sessions: Expiring[Session]
+    exports: Exports
+    merged: dict[str, str] = field(default_factory=dict)
+    """Retired patient → survivor."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What the dialect itself remembers (counters of the day)."""

@@ -1,0 +1,164 @@
+"""The one typed settings object and the connections file; nobody else reads the environment.
+
+Every setting is `HOLOVITALS_<NAME>`; `holovitals doctor` lists them with their values.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
+from holovitals_pipelines.model.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Where things are and how large they may grow. Relative paths are taken from the current folder."""
+
+    model_config = SettingsConfigDict(env_prefix="HOLOVITALS_", frozen=True)
+
+    home: Annotated[Path, Field(description="folder of everything this installation keeps")] = Path(".holovitals")
+    database_url: Annotated[
+        str | None, Field(description="operational store; default: SQLite in the home folder; postgresql://… otherwise")
+    ] = None
+    landing_url: Annotated[
+        str | None, Field(description="landing zone; default: a folder in the home folder; s3://… otherwise")
+    ] = None
+    connections_file: Annotated[Path | None, Field(description="default: connections.yaml in the home folder")] = None
+    batch_rows: Annotated[int, Field(ge=100, description="resources handled at a time; bounds memory")] = 10_000
+    batch_bytes: Annotated[int, Field(ge=100_000, description="bytes of bodies handled at a time")] = 24 * 1024 * 1024
+    duckdb_memory: Annotated[
+        str, Field(pattern=r"^\d+(MB|GB)$", description="memory limit of each DuckDB computation")
+    ] = "512MB"
+    lease_seconds: Annotated[int, Field(ge=5, description="a job whose worker is silent this long may be taken over")] = 60
+
+    @property
+    def root(self) -> Path:
+        return self.home.expanduser().resolve()
+
+    @property
+    def resolved_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.root / 'operational.sqlite'}"
+
+    @property
+    def resolved_landing_url(self) -> str:
+        return self.landing_url or str(self.root / "landing")
+
+    @property
+    def warehouse_folder(self) -> Path:
+        return self.root / "warehouse"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.root / "dagster"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Where DuckDB may spill; it can hold health data, so it lies on the home's volume and is emptied at start."""
+        return self.root / "scratch"
+
+    @property
+    def resolved_connections_file(self) -> Path:
+        return self.connections_file or self.root / "connections.yaml"
+
+    def redacted_database_url(self) -> str:
+        """The database URL without its password, for people to look at."""
+        head, at, tail = self.resolved_database_url.rpartition("@")
+        if not at:
+            return tail
+        scheme, _, credentials = head.partition("://")
+        return f"{scheme}://{credentials.partition(':')[0]}:…@{tail}"
+
+
+class ConnectionsFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    connections: list[ConnectionConfig] = Field(default_factory=list)
+
+
+def load_connections(path: Path) -> list[ConnectionConfig]:
+    """The connections declared in `path`; an absent file declares none.
+
+    Raises ConfigurationError naming file, entry and field.
+    """
+    if not path.exists():
+        return []
+    try:
+        parsed = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigurationError(
+            "the file is not YAML", code="settings.connections_yaml", place=f"{path}{line}", remedy="mend the line named"
+        ) from None
+    try:
+        connections = ConnectionsFile.model_validate(parsed).connections
+    except ValidationError as error:
+        raise ConfigurationError(
+            "; ".join(_describe(problem, parsed) for problem in error.errors()),
+            code="settings.connections_invalid",
+            place=str(path),
+            remedy="see docs/connections.md for the fields of a connection",
+        ) from None
+    names = [connection.name for connection in connections]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(
+            f"connection names must be unique; repeated: {', '.join(repeated)}",
+            code="settings.connections_repeated",
+            place=str(path),
+            remedy="rename all but one",
+        )
+    return connections
+
+
+def _describe(problem: Any, parsed: Any) -> str:
+    where = list(problem["loc"])
+    name = ""
+    if len(where) >= 2 and where[0] == "connections" and isinstance(where[1], int):
+        try:
+            name = f"connection {parsed['connections'][where[1]].get('name', where[1])!r}, "
+        except (KeyError, IndexError, AttributeError, TypeError):
+            name = f"connection {where[1]}, "
+        where = where[2:]
+    return f"{name}{'.'.join(str(part) for part in where) or 'file'}: {problem['msg']}"
+
+
+def save_connections(path: Path, connections: list[ConnectionConfig]) -> None:
+    """Write the file whole: readers see the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = yaml.safe_dump(
+        {"connections": [c.model_dump(mode="json", exclude_defaults=True) | {"provider": c.provider.value} for c in connections]},
+        sort_keys=False,
+    )
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial.write_text(body, encoding="utf-8")
+    partial.replace(path)
+
+
+def resolve_secret(reference: SecretRef) -> str:
+    """The secret behind a reference. The secret appears in no error."""
+    if reference.env is not None:
+        value = os.environ.get(reference.env)
+        if value is None:
+            raise ConfigurationError(
+                f"the environment variable {reference.env} is not set",
+                code="settings.secret_missing",
+                remedy=f"export {reference.env} before starting",
+            )
+        return value
+    assert reference.file is not None
+    try:
+        return Path(reference.file).expanduser().read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the secret file cannot be read ({error.strerror})",
+            code="settings.secret_missing",
+            place=reference.file,
+            remedy="check path and permissions",
+        ) from None

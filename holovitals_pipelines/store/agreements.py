@@ -1,0 +1,352 @@
+"""Links, shadows and records: what both sides held when they last agreed, and how a reading changes that.
+
+One law: nothing is overwritten without its before-image: a replaced record version stays in `record_version`, and every
+body stays in `document`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from holovitals_pipelines.store.bulk import insert_rows, stream_arrow
+from holovitals_pipelines.store.tables import link, quarantine, record, record_version, shadow, sync_conflict
+
+HASH = pa.binary(16)
+
+
+class Reading(NamedTuple):
+    """One resource as read from the vendor, validated and hashed."""
+
+    remote_id: str
+    version: str | None
+    last_updated: datetime | None
+    content_hash: bytes
+    hash: bytes
+
+
+def link_id_of(connection: str, resource_type: str, remote_id: str) -> str:
+    """32 hex digits: the identity of (connection, resource type, remote id), the same on every run."""
+    return hashlib.sha256(f"{connection}\0{resource_type}\0{remote_id}".encode()).hexdigest()[:32]
+
+
+def readings(transaction: sa.Connection, connection: str, resource_type: str) -> pa.RecordBatchReader:
+    """(remote_id, seen_document) of every resource known at the connection: the prefilter for unchanged bytes.
+
+    A resource the vendor said it deleted has no seen document: should it appear again, that is news.
+    """
+    seen = sa.case((shadow.c.delete_evidence.is_(None), shadow.c.seen_document))
+    query = (
+        sa.select(link.c.remote_id, seen)
+        .join(shadow, shadow.c.link_id == link.c.link_id)
+        .where(link.c.connection == connection, link.c.resource_type == resource_type)
+    )
+    return stream_arrow(transaction, query, pa.schema([("remote_id", pa.string()), ("seen_document", HASH)]))
+
+
+def remote_ids(transaction: sa.Connection, connection: str, resource_type: str) -> list[str]:
+    query = sa.select(link.c.remote_id).where(link.c.connection == connection, link.c.resource_type == resource_type)
+    return list(transaction.execute(query).scalars())
+
+
+STATE = pa.schema(
+    [
+        ("link_id", pa.string()),
+        ("remote_id", pa.string()),
+        ("record_id", pa.string()),
+        ("link_state", pa.string()),
+        ("record_state", pa.string()),
+        ("record_version", pa.int32()),
+        ("record_hash", HASH),
+        ("record_document", HASH),
+        ("local_hash", HASH),
+        ("local_document", HASH),
+        ("remote_hash", HASH),
+        ("remote_document", HASH),
+        ("seen_document", HASH),
+        ("deleted", pa.bool_()),
+    ]
+)
+"""A link with its record and both shadows: everything detection needs, and no body."""
+
+
+def states(transaction: sa.Connection, connection: str, resource_type: str) -> pa.RecordBatchReader:
+    query = (
+        sa.select(
+            link.c.link_id,
+            link.c.remote_id,
+            link.c.record_id,
+            link.c.state,
+            record.c.state,
+            record.c.version,
+            record.c.hash,
+            record.c.document_hash,
+            shadow.c.local_hash,
+            shadow.c.local_document,
+            shadow.c.remote_hash,
+            shadow.c.remote_document,
+            shadow.c.seen_document,
+            shadow.c.delete_evidence.is_not(None),
+        )
+        .join(shadow, shadow.c.link_id == link.c.link_id)
+        .join(record, record.c.record_id == link.c.record_id)
+        .where(link.c.connection == connection, link.c.resource_type == resource_type)
+    )
+    return stream_arrow(transaction, query, STATE)
+
+
+class Change(NamedTuple):
+    """A reading that meets a known link: the reading, and the state it was compared with."""
+
+    reading: Reading
+    link_id: str
+    record_id: str
+    record_version: int
+    local_document: bytes | None
+    """What local held at the last agreement."""
+    remote_document: bytes | None
+    """What the vendor held at the last agreement."""
+    record_document: bytes
+    """What local holds now."""
+
+
+def add_records(
+    transaction: sa.Connection,
+    connection: str,
+    resource_type: str,
+    new: Sequence[Reading],
+    *,
+    hash_version: int,
+    seen_at: datetime,
+) -> None:
+    """New remote resources become records of their own, in agreement with the vendor from the first moment."""
+    ids = [link_id_of(connection, resource_type, reading.remote_id) for reading in new]
+    insert_rows(
+        transaction,
+        record,
+        ("record_id", "resource_type", "origin", "version", "state", "document_hash", "hash", "hash_version", "changed_by", "updated_at"),
+        (
+            (i, resource_type, connection, 1, "active", r.content_hash, r.hash, hash_version, connection, seen_at)
+            for i, r in zip(ids, new, strict=True)
+        ),
+        on_conflict="error",
+    )
+    insert_rows(
+        transaction,
+        link,
+        ("link_id", "connection", "resource_type", "remote_id", "record_id", "state", "linked_by", "linked_at"),
+        ((i, connection, resource_type, r.remote_id, i, "active", "sync", seen_at) for i, r in zip(ids, new, strict=True)),
+        on_conflict="error",
+    )
+    insert_rows(
+        transaction,
+        shadow,
+        (
+            "link_id", "local_hash", "local_document", "remote_hash", "remote_document", "hash_version",
+            "seen_document", "seen_version", "seen_updated", "seen_at",
+        ),
+        (
+            (i, r.hash, r.content_hash, r.hash, r.content_hash, hash_version, r.content_hash, r.version, r.last_updated, seen_at)
+            for i, r in zip(ids, new, strict=True)
+        ),
+        on_conflict="error",
+    )  # fmt: skip
+
+
+def take_changes(
+    transaction: sa.Connection, connection: str, changes: Sequence[Change], *, hash_version: int, job_id: str, seen_at: datetime
+) -> None:
+    """The vendor's change becomes the record's next version; the version it replaces is kept."""
+    if not changes:
+        return
+    keep_versions(transaction, [change.record_id for change in changes], job_id=job_id)
+    transaction.execute(
+        record.update().where(record.c.record_id == sa.bindparam("key")),
+        [
+            {
+                "key": change.record_id,
+                "version": change.record_version + 1,
+                "state": "active",
+                "document_hash": change.reading.content_hash,
+                "hash": change.reading.hash,
+                "hash_version": hash_version,
+                "changed_by": connection,
+                "updated_at": seen_at,
+            }
+            for change in changes
+        ],
+    )
+    _agree(transaction, changes, hash_version=hash_version, seen_at=seen_at)
+
+
+def agree_on_reading(
+    transaction: sa.Connection, changes: Sequence[Change], *, hash_version: int, seen_at: datetime
+) -> None:
+    """Both sides hold the same content: both shadows advance to it. The record takes the newest spelling (narrative, meta)."""
+    if not changes:
+        return
+    transaction.execute(
+        record.update().where(record.c.record_id == sa.bindparam("key")),
+        [{"key": change.record_id, "document_hash": change.reading.content_hash} for change in changes],
+    )
+    _agree(transaction, changes, hash_version=hash_version, seen_at=seen_at)
+
+
+def _agree(transaction: sa.Connection, changes: Sequence[Change], *, hash_version: int, seen_at: datetime) -> None:
+    transaction.execute(
+        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
+        [
+            {
+                "key": change.link_id,
+                "local_hash": change.reading.hash,
+                "local_document": change.reading.content_hash,
+                "remote_hash": change.reading.hash,
+                "remote_document": change.reading.content_hash,
+                "hash_version": hash_version,
+                "seen_document": change.reading.content_hash,
+                "seen_version": change.reading.version,
+                "seen_updated": change.reading.last_updated,
+                "seen_at": seen_at,
+                "delete_evidence": None,
+            }
+            for change in changes
+        ],
+    )
+
+
+def note_spelling(transaction: sa.Connection, changes: Sequence[Change], *, seen_at: datetime) -> None:
+    """The vendor's content is as agreed and only its spelling (order, narrative, meta) differs, while local has moved on."""
+    if not changes:
+        return
+    transaction.execute(
+        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
+        [
+            {
+                "key": change.link_id,
+                "seen_document": change.reading.content_hash,
+                "seen_version": change.reading.version,
+                "seen_updated": change.reading.last_updated,
+                "seen_at": seen_at,
+                "remote_document": change.reading.content_hash,
+                "delete_evidence": None,
+            }
+            for change in changes
+        ],
+    )
+
+
+def record_conflicts(
+    transaction: sa.Connection,
+    connection: str,
+    resource_type: str,
+    conflicts: Sequence[tuple[str, Change]],
+    *,
+    job_id: str,
+    seen_at: datetime,
+    new_id: Iterable[str],
+) -> None:
+    """(type, change) pairs: each becomes an open conflict, or the next revision of the link's open one. Neither side moves."""
+    if not conflicts:
+        return
+    links = [change.link_id for _, change in conflicts]
+    open_ones: dict[str, tuple[str, int]] = {}
+    for start in range(0, len(links), 500):
+        query = sa.select(sync_conflict.c.link_id, sync_conflict.c.conflict_id, sync_conflict.c.revision).where(
+            sync_conflict.c.link_id.in_(links[start : start + 500]),
+            sync_conflict.c.status.in_(("DETECTED", "PENDING_REVIEW")),
+        )
+        open_ones |= {row.link_id: (row.conflict_id, row.revision) for row in transaction.execute(query)}
+    fresh, revised = [], []
+    for (kind, change), conflict_id in zip(conflicts, new_id, strict=False):
+        sides = {
+            "type": kind,
+            "job_id": job_id,
+            "base_local_document": change.local_document,
+            "base_remote_document": change.remote_document,
+            "local_document": change.record_document,
+            "remote_document": change.reading.content_hash,
+            "remote_version": change.reading.version,
+            "detected_at": seen_at,
+        }
+        if change.link_id in open_ones:
+            known_id, revision = open_ones[change.link_id]
+            revised.append({"key": known_id, "revision": revision + 1, "status": "DETECTED", **sides})
+        else:
+            fresh.append(
+                {
+                    "conflict_id": conflict_id,
+                    "link_id": change.link_id,
+                    "connection": connection,
+                    "resource_type": resource_type,
+                    "record_id": change.record_id,
+                    "status": "DETECTED",
+                    "revision": 1,
+                    **sides,
+                }
+            )
+    if fresh:
+        transaction.execute(sync_conflict.insert(), fresh)
+    if revised:
+        transaction.execute(sync_conflict.update().where(sync_conflict.c.conflict_id == sa.bindparam("key")), revised)
+    transaction.execute(
+        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
+        [
+            {
+                "key": change.link_id,
+                "seen_document": change.reading.content_hash,
+                "seen_version": change.reading.version,
+                "seen_updated": change.reading.last_updated,
+                "seen_at": seen_at,
+            }
+            for _, change in conflicts
+        ],
+    )
+
+
+def note_deletions(transaction: sa.Connection, evidence: Sequence[tuple[str, str]], *, seen_at: datetime) -> None:
+    """(link id, evidence) pairs: the vendor says it deleted these. The record stays; deciding is the sync kernel's."""
+    if evidence:
+        transaction.execute(
+            shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
+            [{"key": key, "delete_evidence": said, "seen_at": seen_at} for key, said in evidence],
+        )
+
+
+def keep_versions(transaction: sa.Connection, record_ids: Sequence[str], *, job_id: str | None) -> None:
+    """Copy the current version of each record into `record_version`, before it is replaced."""
+    columns = ("record_id", "version", "state", "document_hash", "changed_by")
+    for start in range(0, len(record_ids), 500):
+        chosen = sa.select(
+            *(record.c[name] for name in columns), sa.literal(job_id, sa.String).label("job_id"), record.c.updated_at
+        ).where(record.c.record_id.in_(record_ids[start : start + 500]))
+        transaction.execute(record_version.insert().from_select([*columns, "job_id", "at"], chosen))
+
+
+def supersede_quarantine(
+    transaction: sa.Connection, connection: str, resource_type: str, remote_ids: Sequence[str]
+) -> None:
+    """A resource that now passes replaces its held predecessors in quarantine; they stay readable."""
+    held = transaction.execute(
+        sa.select(sa.exists().where(*_held(connection, resource_type)))
+    ).scalar_one()
+    if not held:
+        return
+    for start in range(0, len(remote_ids), 500):
+        transaction.execute(
+            quarantine.update()
+            .where(*_held(connection, resource_type), quarantine.c.remote_id.in_(remote_ids[start : start + 500]))
+            .values(state="superseded")
+        )
+
+
+def _held(connection: str, resource_type: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        quarantine.c.connection == connection,
+        quarantine.c.resource_type == resource_type,
+        quarantine.c.state == "held",
+    )

@@ -1,0 +1,143 @@
+"""Which parts of the landing zone exist, and how far the extract that wrote them had come.
+
+Law: parts and the cursor that resumes right after them become visible in one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from holovitals_pipelines.model.vocabulary import Dataset, Stage
+from holovitals_pipelines.store.bulk import insert_rows
+from holovitals_pipelines.store.landing import WrittenPart
+from holovitals_pipelines.store.tables import extract_progress, landing_part, sync_job, sync_stage
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A visible part; `path` is relative to the landing zone's root."""
+
+    part_id: int
+    connection: str
+    job_id: str
+    dataset: Dataset
+    resource_type: str
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    landed_at: datetime
+
+
+def register_parts(
+    transaction: sa.Connection, connection: str, job_id: str, written: Sequence[WrittenPart], at: datetime
+) -> None:
+    """Make written parts visible when `transaction` commits."""
+    columns = ("connection", "job_id", "dataset", "resource_type", "path", "rows", "bytes", "sha256", "landed_at")
+    rows = (
+        (connection, job_id, part.dataset.value, part.resource_type, part.path, part.rows, part.bytes, part.sha256, at)
+        for part in written
+    )
+    insert_rows(transaction, landing_part, columns, rows)
+
+
+def parts_of(transaction: sa.Connection, job_id: str, dataset: Dataset, resource_type: str | None = None) -> list[Part]:
+    """The visible parts of a job's dataset, in the order they landed."""
+    query = _parts().where(landing_part.c.job_id == job_id, landing_part.c.dataset == dataset.value)
+    if resource_type is not None:
+        query = query.where(landing_part.c.resource_type == resource_type)
+    return _read(transaction, query)
+
+
+def unlist_parts(transaction: sa.Connection, job_id: str, dataset: Dataset, resource_type: str) -> int:
+    """Make a dataset's parts invisible (its stage starts over); their files are garbage from then on."""
+    removed: int = transaction.execute(
+        landing_part.delete().where(
+            landing_part.c.job_id == job_id,
+            landing_part.c.dataset == dataset.value,
+            landing_part.c.resource_type == resource_type,
+        )
+    ).rowcount
+    return removed
+
+
+def newer_extracts(transaction: sa.Connection, job_id: str, connection: str, resource_type: str) -> list[Part]:
+    """Extract parts of the type that other jobs of the connection landed after all of `job_id`'s own."""
+    mine = sa.select(sa.func.max(landing_part.c.part_id)).where(
+        landing_part.c.job_id == job_id,
+        landing_part.c.dataset == Dataset.EXTRACT.value,
+        landing_part.c.resource_type == resource_type,
+    )
+    own_last = transaction.execute(mine).scalar()
+    query = _parts().where(
+        landing_part.c.connection == connection,
+        landing_part.c.resource_type == resource_type,
+        landing_part.c.dataset == Dataset.EXTRACT.value,
+        landing_part.c.job_id != job_id,
+        landing_part.c.part_id > (own_last or 0),
+    )
+    return _read(transaction, query)
+
+
+def newest_job_with(transaction: sa.Connection, connection: str, resource_type: str, stage: Stage) -> str | None:
+    """The newest job of the connection that finished `stage` for the type; None when there is none."""
+    query = (
+        sa.select(sync_job.c.job_id)
+        .join(sync_stage, sync_stage.c.job_id == sync_job.c.job_id)
+        .where(
+            sync_job.c.connection == connection,
+            sync_stage.c.resource_type == resource_type,
+            sync_stage.c.stage == stage.value,
+            sync_stage.c.state == "done",
+        )
+        .order_by(sync_job.c.created_at.desc(), sync_job.c.job_id.desc())
+        .limit(1)
+    )
+    found: str | None = transaction.execute(query).scalar()
+    return found
+
+
+def newest_extract(transaction: sa.Connection, connection: str) -> dict[str, str]:
+    """By resource type, the job whose finished extract of the connection is the newest."""
+    query = (
+        sa.select(sync_stage.c.resource_type, sync_job.c.job_id)
+        .join(sync_stage, sync_stage.c.job_id == sync_job.c.job_id)
+        .where(
+            sync_job.c.connection == connection,
+            sync_stage.c.stage == Stage.EXTRACT.value,
+            sync_stage.c.state == "done",
+        )
+        .order_by(sync_job.c.created_at, sync_job.c.job_id)
+    )
+    return {row.resource_type: row.job_id for row in transaction.execute(query)}
+
+
+def known_paths(transaction: sa.Connection) -> set[str]:
+    """Every visible path, for `LandingZone.sweep`."""
+    return set(transaction.execute(sa.select(landing_part.c.path)).scalars())
+
+
+def save_progress(transaction: sa.Connection, job_id: str, cursor: Mapping[str, Any], at: datetime) -> None:
+    """Keep the cursor that resumes right after the newest registered part."""
+    row = (job_id, dict(cursor), at)
+    insert_rows(transaction, extract_progress, ("job_id", "cursor", "updated_at"), [row], on_conflict="update")
+
+
+def load_progress(transaction: sa.Connection, job_id: str) -> dict[str, Any] | None:
+    """What `save_progress` kept; None for a job that has landed nothing."""
+    query = sa.select(extract_progress.c.cursor).where(extract_progress.c.job_id == job_id)
+    found: dict[str, Any] | None = transaction.execute(query).scalar()
+    return found
+
+
+def _parts() -> sa.Select[Any]:
+    return sa.select(landing_part).order_by(landing_part.c.part_id)
+
+
+def _read(transaction: sa.Connection, query: sa.Select[Any]) -> list[Part]:
+    return [Part(**{**row._mapping, "dataset": Dataset(row.dataset)}) for row in transaction.execute(query)]

@@ -1,0 +1,73 @@
+"""The operational store's tables, for SQLite and PostgreSQL alike; docs/operational-store.md is generated from them.
+
+Law: a column is described where it is declared. Hashes are 16 bytes. Timestamps are UTC. `document_hash` is the
+hash of a body's exact bytes; `hash` beside a `hash_version` is the canonical content hash (sync-protocol.md §3.1) by
+which sides are compared.
+"""
+
+from holovitals_pipelines.store.tables.columns import Json, Sequenced, UtcTimestamp, metadata
+from holovitals_pipelines.store.tables.integration import (
+    field_mapping,
+    transformation_rule,
+    webhook_config,
+    webhook_log,
+)
+from holovitals_pipelines.store.tables.jobs import (
+    ehr_connection,
+    extract_progress,
+    landing_part,
+    provider_latency,
+    quality_result,
+    sync_error,
+    sync_job,
+    sync_job_event,
+    sync_stage,
+    sync_statistics,
+    watermark,
+)
+from holovitals_pipelines.store.tables.records import (
+    audit_log,
+    document,
+    link,
+    outbox,
+    patient,
+    quarantine,
+    record,
+    record_version,
+    shadow,
+    sync_conflict,
+    sync_conflict_field,
+)
+
+__all__ = [
+    "Json",
+    "Sequenced",
+    "UtcTimestamp",
+    "audit_log",
+    "document",
+    "ehr_connection",
+    "extract_progress",
+    "field_mapping",
+    "landing_part",
+    "link",
+    "metadata",
+    "outbox",
+    "patient",
+    "provider_latency",
+    "quality_result",
+    "quarantine",
+    "record",
+    "record_version",
+    "shadow",
+    "sync_conflict",
+    "sync_conflict_field",
+    "sync_error",
+    "sync_job",
+    "sync_job_event",
+    "sync_stage",
+    "sync_statistics",
+    "transformation_rule",
+    "watermark",
+    "webhook_config",
+    "webhook_log",
+]

@@ -1,0 +1,230 @@
+"""Records, their bodies, their links to vendors, and everything that may happen to them.
+
+Law: nothing here is overwritten without its before-image.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+)
+
+from holovitals_pipelines.store.tables.columns import Sequenced, UtcTimestamp, hash_column, metadata
+
+document = Table(
+    "document",
+    metadata,
+    hash_column("document_hash", primary_key=True, comment="first 16 bytes of sha256 over the exact bytes"),
+    Column("size", Integer, nullable=False, comment="bytes before compression"),
+    Column("body", LargeBinary, nullable=False, comment="zstd frame of the exact bytes as received"),
+    comment="Content-addressed bodies: each distinct body once, whoever points to it.",
+)
+
+record = Table(
+    "record",
+    metadata,
+    Column("record_id", String(32), primary_key=True),
+    Column("resource_type", String(64), nullable=False),
+    Column("origin", String(64), nullable=False, comment="the connection that first brought it, or 'local'"),
+    Column("version", Integer, nullable=False, comment="grows by one with each content change"),
+    Column("state", String(16), nullable=False, default="active", comment="active, deleted"),
+    hash_column("document_hash", nullable=False),
+    hash_column("hash", nullable=False),
+    Column("hash_version", Integer, nullable=False),
+    Column("changed_by", String(64), nullable=False, comment="connection name or local actor"),
+    Column("updated_at", UtcTimestamp, nullable=False),
+    Index(None, "resource_type"),
+    comment="The local clinical records: canonical FHIR R4 JSON, by pointer into document.",
+)
+
+record_version = Table(
+    "record_version",
+    metadata,
+    Column("record_id", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("state", String(16), nullable=False),
+    hash_column("document_hash", nullable=False),
+    Column("changed_by", String(64), nullable=False),
+    Column("job_id", String(36)),
+    Column("at", UtcTimestamp, nullable=False),
+    comment="Every earlier version of a record that was replaced: nothing is overwritten without its before-image.",
+)
+
+link = Table(
+    "link",
+    metadata,
+    Column("link_id", String(32), primary_key=True, comment="hash of (connection, resource type, remote id)"),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("remote_id", String(256), nullable=False),
+    Column("record_id", String(32), nullable=False),
+    Column("state", String(16), nullable=False, default="active", comment="active, review, unlinked, tombstone"),
+    Column("linked_by", String(64), nullable=False),
+    Column("linked_at", UtcTimestamp, nullable=False),
+    # Unique by (connection, resource_type, remote_id) through link_id, their hash. This index answers "what do we know
+    # of this type at this connection" in link_id order without touching the table: 1.7 µs a link joined with its
+    # shadow, against 5 µs through an index on remote_id, whose order is random to the shadow's.
+    Index(None, "connection", "resource_type", "link_id", "remote_id"),
+    Index(None, "record_id"),
+    comment="Which remote resource a record is, at each connection.",
+)
+
+shadow = Table(
+    "shadow",
+    metadata,
+    Column("link_id", String(32), primary_key=True),
+    hash_column("local_hash", comment="canonical hash of what local held at the last agreement; null: agreed absent"),
+    hash_column("local_document"),
+    hash_column(
+        "remote_hash", comment="canonical hash of what the vendor held at the last agreement; null: agreed absent"
+    ),
+    hash_column("remote_document"),
+    Column("hash_version", Integer, nullable=False),
+    hash_column(
+        "seen_document", comment="exact bytes last read from the vendor: the prefilter that skips unchanged resources"
+    ),
+    Column("seen_version", String(128), comment="the vendor's version token of that reading"),
+    Column("seen_updated", UtcTimestamp, comment="the vendor's meta.lastUpdated of that reading"),
+    Column(
+        "seen_at",
+        UtcTimestamp,
+        nullable=False,
+        comment="when that reading was landed; an older batch never overrules a newer one",
+    ),
+    Column("delete_evidence", Text, comment="how the vendor said it deleted the resource, when it did"),
+    comment="The two shadows of a link: what each side held when they last agreed.",
+)
+
+patient = Table(
+    "patient",
+    metadata,
+    Column("patient_key", String(32), primary_key=True),
+    *[
+        Column(f"{vendor}_id", String(256))
+        for vendor in ("epic", "cerner", "meditech", "allscripts", "nextgen", "athena", "ecw")
+    ],
+    Column("last_synced_at", UtcTimestamp),
+    comment="One row a person, with the id each vendor knows them by.",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("quarantine_id", Sequenced, primary_key=True, autoincrement=True),
+    Column("job_id", String(36), ForeignKey("sync_job.job_id"), nullable=False),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("remote_id", String(256)),
+    hash_column("document_hash", nullable=False, comment="the refused bytes, kept in document"),
+    Column("stage", String(16), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("path", Text, comment="FHIRPath of the element that broke the rule"),
+    Column("message", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("source", Text),
+    Column("line", Integer),
+    Column("state", String(16), nullable=False, default="held", comment="held, released, superseded"),
+    Column("at", UtcTimestamp, nullable=False),
+    Index(None, "connection", "resource_type", "state", "remote_id"),
+    Index(None, "job_id"),
+    comment="Resources that were refused: kept whole, with the rule they broke and what to do.",
+)
+
+sync_conflict = Table(
+    "sync_conflict",
+    metadata,
+    Column("conflict_id", String(36), primary_key=True),
+    Column("link_id", String(32), nullable=False),
+    Column("job_id", String(36), nullable=False),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("record_id", String(32), nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("severity", String(16), comment="null until the kernel has graded it"),
+    Column("status", String(16), nullable=False),
+    Column("strategy", String(32)),
+    Column("revision", Integer, nullable=False, default=1),
+    hash_column("base_local_document"),
+    hash_column("base_remote_document"),
+    hash_column("local_document"),
+    hash_column("remote_document"),
+    Column("remote_version", String(128)),
+    Column("detected_at", UtcTimestamp, nullable=False),
+    Column("decided_by", String(64)),
+    Column("decided_at", UtcTimestamp),
+    Column("reason", Text),
+    Index(
+        "one_open_conflict",
+        "link_id",
+        unique=True,
+        sqlite_where=sa.text("status in ('DETECTED','PENDING_REVIEW')"),
+        postgresql_where=sa.text("status in ('DETECTED','PENDING_REVIEW')"),
+    ),
+    Index(None, "connection", "status"),
+    Index(None, "job_id"),
+    comment="Every case in which both sides changed since they last agreed.",
+)
+
+sync_conflict_field = Table(
+    "sync_conflict_field",
+    metadata,
+    Column("conflict_id", String(36), ForeignKey("sync_conflict.conflict_id"), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("unit", String(256), primary_key=True),
+    Column("kind", String(32)),
+    Column("severity", String(16)),
+    Column("rule", String(128)),
+    Column("chosen_side", String(16)),
+    comment="The units (fields, list items, groups) in which a conflict's sides differ.",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("intent_id", String(36), primary_key=True),
+    Column("link_id", String(32), nullable=False),
+    Column("operation", String(16), nullable=False),
+    hash_column("document_hash"),
+    hash_column("local_snapshot"),
+    Column("expected_version", String(128)),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_at", UtcTimestamp),
+    Column("created_at", UtcTimestamp, nullable=False),
+    Index(
+        "one_live_intent",
+        "link_id",
+        unique=True,
+        sqlite_where=sa.text("state in ('pending','inflight')"),
+        postgresql_where=sa.text("state in ('pending','inflight')"),
+    ),
+    Index(None, "state", "next_at"),
+    comment="Writes waiting for the vendor; at most one live intent a link.",
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcTimestamp, nullable=False),
+    Column("actor", String(64), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("link_id", String(32)),
+    Column("record_id", String(32)),
+    hash_column("before_document"),
+    hash_column("after_document"),
+    Column("cause", Text),
+    Column("job_id", String(36)),
+    hash_column("previous_entry"),
+    hash_column("entry_hash", nullable=False),
+    comment="Who changed what, why and from which source: append-only and hash-chained.",
+)

@@ -1,0 +1,5 @@
+"""What notebooks import: frames over the newest finished snapshot of the warehouse, charts and cards drawn from them."""
+
+from holovitals_pipelines.workbench.session import Workbench, open_workbench
+
+__all__ = ["Workbench", "open_workbench"]

@@ -1,0 +1,161 @@
+"""The workbench: one finished snapshot, opened read-only, and the questions notebooks ask of it as pandas frames.
+
+A snapshot never changes and is never locked, so a notebook may stay open for weeks without stopping a job (dagster.md
+§5.1); `refresh()` moves on to the newest one. Each frame's columns are those its SQL file selects (sql/<name>.sql), and
+docs/analysts.md describes them. Instants are UTC; seconds of stages are working time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holovitals_pipelines.settings import Settings
+from holovitals_pipelines.workbench.queries import load_query
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+NO_SYNC_YET = "No sync yet: run «holovitals demo», or «holovitals sync», then bench.refresh()."
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def open_workbench(home: Path | str | None = None) -> Workbench:
+    """The workbench of the installation at `home`; by default of HOLOVITALS_HOME.
+
+    A relative home is looked for in the current folder and then in the folders above it, because a notebook runs in
+    its own folder. A home without a snapshot opens too: its frames are empty and its cards say what to run.
+    """
+    settings = Settings() if home is None else Settings(home=Path(home))
+    return Workbench(_found(settings))
+
+
+def _found(settings: Settings) -> Settings:
+    home = settings.home.expanduser()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / home).is_dir():
+            return settings.model_copy(update={"home": folder / home})
+    return settings
+
+
+def _wall_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+class Workbench:
+    """An open snapshot. Use it as it is in a notebook, or as a context manager elsewhere.
+
+    Every method that takes `days` looks at the last that many days; None looks at everything.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], datetime] = _wall_clock) -> None:
+        self._settings = settings
+        self._now = now
+        self._snapshot = _open(settings.warehouse_folder)
+
+    # --- the snapshot -------------------------------------------------------------------------------------------
+
+    @property
+    def home(self) -> Path:
+        return self._settings.root
+
+    @property
+    def published_at(self) -> datetime | None:
+        """When the snapshot was finished (UTC); None before the first sync."""
+        return self._snapshot.published_at
+
+    def refresh(self) -> Workbench:
+        """Move on to the newest snapshot, in place; frames already taken keep what they hold."""
+        newest = _open(self._settings.warehouse_folder)
+        self._snapshot.close()
+        self._snapshot = newest
+        return self
+
+    def close(self) -> None:
+        self._snapshot.close()
+
+    def __enter__(self) -> Workbench:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def headline(self) -> str:
+        """One sentence: which home this is, and how old what it shows is."""
+        from holovitals_pipelines.workbench.cards import age
+
+        if self.published_at is None:
+            return f"{self.home}: {NO_SYNC_YET}"
+        return (
+            f"{self.home}: snapshot of {self.published_at:%Y-%m-%d %H:%M} UTC, "
+            f"{age(self._now() - self.published_at)} old. bench.refresh() opens a newer one."
+        )
+
+    def __repr__(self) -> str:
+        return f"Workbench on {self.headline()}"
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def overview(self) -> pd.DataFrame:
+        """One row of totals: what there is, how jobs fare, what waits for a person. `cards.overview_cards` draws it."""
+        return self._frame("overview")
+
+    def trend(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a day (UTC) and connection on which a job ended. `charts.trend` draws it."""
+        return self._frame("trend", since=self._since(days))
+
+    def volumes(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, resource type and outcome, in readings. `charts.volumes` draws it."""
+        return self._frame("volumes", since=self._since(days))
+
+    def slowest_stages(self, days: int | None = 30, limit: int = 15) -> pd.DataFrame:
+        """One row a connection, resource type and stage, the costliest first. `charts.stages` draws it."""
+        return self._frame("slowest_stages", since=self._since(days), limit=limit)
+
+    def recent_jobs(self, limit: int = 20) -> pd.DataFrame:
+        """One row a job, the newest first; `duration_seconds` is from start to end, waits included."""
+        return self._frame("recent_jobs", limit=limit)
+
+    def latest_outcome(self) -> pd.DataFrame:
+        """One row a resource type of each connection's last job: what it brought and how long it worked."""
+        return self._frame("latest_outcome")
+
+    def quality(self) -> pd.DataFrame:
+        """One row a check: its newest result by connection and resource type, failing checks first."""
+        return self._frame("quality")
+
+    def errors(self, days: int | None = 30, limit: int = 50) -> pd.DataFrame:
+        """One row a distinct error or warning, with how often it came, the newest first."""
+        return self._frame("errors", since=self._since(days), limit=limit)
+
+    def latency(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection and operation: what requests cost, in milliseconds. `charts.latency` draws it."""
+        return self._frame("latency", since=self._since(days))
+
+    def quarantine(self) -> pd.DataFrame:
+        """One row a rule that refused resources which are still held, with the remedy."""
+        return self._frame("quarantine")
+
+    def records(self) -> pd.DataFrame:
+        """One row a connection and resource type: records it brought, and links that hold."""
+        return self._frame("records")
+
+    def freshness(self) -> pd.DataFrame:
+        """One row a connection and resource type: up to which instant of the vendor's clock it has been read."""
+        return self._frame("freshness")
+
+    def sql(self, query: str, **parameters: Any) -> pd.DataFrame:
+        """Any other question to the snapshot, in DuckDB's SQL; `$name` in the query takes the parameter `name`."""
+        return self._snapshot.connection.execute(query, parameters or None).df()
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _frame(self, name: str, **parameters: Any) -> pd.DataFrame:
+        return self.sql(load_query(name), **parameters)
+
+    def _since(self, days: int | None) -> datetime:
+        return _BEGINNING if days is None else self._now() - timedelta(days=days)

@@ -1,0 +1,126 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Sync overview
+#
+# How the local clinical store and the connected EHR systems stand to each other: what was brought in, what changed,
+# what needs a person, and where the time goes. Run the cells from top to bottom (*Run → Run All Cells*).
+#
+# Everything here is read from the newest finished **snapshot** of the warehouse. A snapshot holds counts and
+# timings, no health data, and reading it never holds up a sync.
+
+# %%
+from holovitals_pipelines.workbench import open_workbench
+from holovitals_pipelines.workbench import charts
+from holovitals_pipelines.workbench.cards import overview_cards
+
+bench = open_workbench()
+bench
+
+# %% [markdown]
+# ## At a glance
+#
+# A green edge with ✓ means nothing to do. An orange edge with **!** means that a person should look: open conflicts
+# wait for a decision, quarantined resources were refused and kept, failing checks are described further down.
+
+# %%
+overview_cards(bench.overview(), bench.headline())
+
+# %% [markdown]
+# ## What the last job of each connection brought
+#
+# One line per resource type. **extracted** is what the vendor sent; it is the sum of what became of it: **created**
+# (new here), **updated** (took the vendor's change), **unchanged** (same content as at the last agreement),
+# **conflicts** (both sides changed: recorded, nothing overwritten), **quarantined** (refused and kept), and the few
+# repeated or outdated readings that are not shown here.
+
+# %%
+bench.latest_outcome()
+
+# %% [markdown]
+# ## Trend
+#
+# Resources read per day and connection, and how the day's jobs ended. A line that falls to zero while jobs go on
+# completing deserves a question to the vendor; failed jobs are explained under *Errors*.
+
+# %%
+charts.trend(bench.trend(days=30))
+
+# %% [markdown]
+# ## Volumes by resource type
+#
+# All readings of the last 30 days. After the first full sync most of a bar should be grey (*unchanged*): the vendor
+# was asked, and nothing had happened.
+
+# %%
+charts.volumes(bench.volumes(days=30))
+
+# %% [markdown]
+# ## Where the time goes
+#
+# Working time of each stage: **extract** (asking the vendor), **transform** (into canonical records, with
+# validation), **reconcile** (deciding and storing).
+
+# %%
+charts.stages(bench.slowest_stages(days=30))
+
+# %% [markdown]
+# What single requests cost, by operation. The filled dot is the usual time, the open one the slow twentieth.
+
+# %%
+charts.latency(bench.latency(days=30))
+
+# %% [markdown]
+# ## Data quality
+#
+# The newest result of every check, failing ones first. A failing check of severity ERROR stopped the job before
+# anything was stored; a WARNING is about single records, which were stored all the same.
+
+# %%
+bench.quality()
+
+# %% [markdown]
+# ## Quarantine
+#
+# Resources that could not be used, by the rule they broke. They are kept whole and can be released once the remedy
+# has been applied.
+
+# %%
+bench.quarantine()
+
+# %% [markdown]
+# ## Errors
+#
+# Errors and warnings of the last 30 days, equal ones counted together, newest first; **remedy** says what to do.
+
+# %%
+bench.errors(days=30)
+
+# %% [markdown]
+# ## Recent jobs
+
+# %%
+bench.recent_jobs(limit=10)
+
+# %% [markdown]
+# ## How fresh the data is
+#
+# Up to which moment, by the vendor's clock, everything of a type has been read. The oldest comes first.
+
+# %%
+bench.freshness()
+
+# %% [markdown]
+# To see newer jobs, run `bench.refresh()` in a cell of its own and then the cells above again.
+# `bench.sql("select …")` asks the snapshot anything else; `docs/analysts.md` lists its tables and columns.

@@ -1,0 +1,60 @@
+"""An adapter that reads NDJSON files from disk: the engine's tests need a vendor, not a network.
+
+It keeps the adapter contract of `providers/adapter.py`: pages in order, each with a cursor that resumes right after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from holovitals_pipelines.model.extract import Deletion, Page, ReadEvent, ReadRequest, TypeDone
+from holovitals_pipelines.model.statistics import RequestStatistics
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
+
+
+@dataclass
+class NdjsonSource:
+    """`folder/<Type>.ndjson`, read in pages of `page` lines."""
+
+    folder: Path
+    page: int = 50
+    watermark: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    deletions: dict[str, list[str]] = field(default_factory=dict)
+    provider: Provider = Provider.FHIR
+    requests: list[ReadRequest] = field(default_factory=list)
+
+    def mechanisms(self) -> Mapping[str, ChangeMechanism]:
+        return {path.stem: ChangeMechanism.FULL_RESCAN for path in sorted(self.folder.glob("*.ndjson"))}
+
+    async def read(self, request: ReadRequest) -> AsyncIterator[ReadEvent]:
+        self.requests.append(request)
+        at = dict(request.cursor or {})
+        for name in request.resource_types:
+            if at.get("type", "") > name:
+                continue
+            start = at.get("line", 0) if at.get("type") == name else 0
+            lines = (self.folder / f"{name}.ndjson").read_bytes().splitlines()
+            for first in range(start, len(lines), self.page):
+                bodies = lines[first : first + self.page]
+                yield Page(
+                    resource_type=name,
+                    source=f"{name}.ndjson",
+                    bodies=bodies,
+                    lines=range(first + 1, first + 1 + len(bodies)),
+                    cursor={"type": name, "line": first + len(bodies)},
+                    deletions=[Deletion(name, gone, "410 on read") for gone in self.deletions.get(name, ())],
+                    received_bytes=sum(map(len, bodies)),
+                )
+            yield TypeDone(name, {"type": name, "line": len(lines)}, watermark=self.watermark, snapshot=True)
+
+    def statistics(self) -> Sequence[RequestStatistics]:
+        return [RequestStatistics("read file", 1, 0, 0, 0.0, 10, 1.0, 1.0, 1.0)]
+
+    async def __aenter__(self) -> NdjsonSource:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
