@@ -5,6 +5,9 @@ One law: a row of an extract carries the exact bytes received; everything else i
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import pyarrow as pa
 
 HASH = pa.binary(16)
@@ -39,3 +42,17 @@ RECORDS = pa.schema(
     ]
 )
 """One row a resource whose bytes differ from the last reading and that passed validation; one reading an id."""
+
+
+def numbered(parts: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The same rows with their place in the part beside them, as column `row`."""
+    schema = parts.schema.append(pa.field("row", pa.int32()))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        row = 0
+        for batch in parts:
+            places = pa.array(np.arange(row, row + batch.num_rows, dtype=np.int32))
+            row += batch.num_rows
+            yield pa.RecordBatch.from_arrays([*batch.columns, places], schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())

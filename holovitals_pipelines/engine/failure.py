@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from holovitals_pipelines.model.errors import HoloVitalsError
+from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 
 
-def failure_of(error: BaseException) -> tuple[str, str]:
-    """(code, message). A foreign exception's text may hold health data, so it is not kept."""
+def failure_of(error: BaseException) -> HoloVitalsError:
+    """The error to record. A foreign exception's text may hold health data, so it is not kept."""
     if isinstance(error, HoloVitalsError):
-        return error.code, str(error)
-    return "engine.unexpected", f"unexpected {type(error).__name__}; the process's own output has the traceback"
+        return error
+    return JobError(
+        f"unexpected {type(error).__name__}",
+        code="engine.unexpected",
+        remedy="the process's own output has the traceback; report it",
+    )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import duckdb
-
+from holovitals_pipelines.engine.analysis import Analysis, open_analysis
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.settings import Settings, load_connections
@@ -38,24 +35,8 @@ class Home:
                 remedy="declare it there, or check the spelling",
             ) from None
 
-    @contextmanager
-    def analysis(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A private in-memory DuckDB for set operations; it spills to the scratch folder beyond its memory limit."""
-        scratch = self.settings.scratch_folder
-        scratch.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(
-            ":memory:",
-            config={
-                "memory_limit": self.settings.duckdb_memory,
-                "temp_directory": str(scratch),
-                "preserve_insertion_order": "false",
-                "TimeZone": "UTC",
-            },
-        )
-        try:
-            yield connection
-        finally:
-            connection.close()
+    def analysis(self) -> AbstractContextManager[Analysis]:
+        return open_analysis(self.settings.duckdb_memory, self.settings.scratch_folder)
 
 
 @contextmanager
@@ -77,7 +58,3 @@ def open_home(settings: Settings | None = None) -> Iterator[Home]:
     finally:
         database.close()
 
-
-def empty_scratch(folder: Path) -> None:
-    """Remove what a killed computation spilled; call only when no other process of this home is running."""
-    shutil.rmtree(folder, ignore_errors=True)

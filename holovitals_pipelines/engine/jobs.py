@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
 
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
-from holovitals_pipelines.engine.session import JobSession
+from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone
-from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest
-from holovitals_pipelines.model.vocabulary import JobStatus, JobType
+from holovitals_pipelines.model.errors import HoloVitalsError, JobError
+from holovitals_pipelines.model.job import JobReport, SyncRequest
+from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, Stage
 from holovitals_pipelines.store import errors, jobs, leases, stages
+from holovitals_pipelines.store.jobs import Job
 from holovitals_pipelines.store.statistics import save_statistics
 
 LISTED_ERRORS = 50
+TYPES_FAILED = "job.types_failed"
+CANCELLED = "job.cancelled"
 
 
 @contextmanager
@@ -28,45 +34,57 @@ def open_session(
 ) -> Iterator[JobSession]:
     """Work on the job for `request`: the unfinished one of a dead worker when there is one, a new one otherwise.
 
-    A second session of the same Dagster run (`run_id`) works on the same job. Raises JobBusyError when another live
-    worker holds the connection. The lease is released at the end; the job stays open until `end_job`.
+    Sessions of one Dagster run (`run_id`, the root run of its retries) work on one job; between them its lease is kept.
+    Without a run the lease is released at the end. The job stays open until `end_job`. Raises JobBusyError when another
+    live worker holds the connection.
     """
-    connection = home.connection(request.connection)
-    job_id, fence = _claim(home, request, connection.provider.value, owner, run_id)
-    with LeaseKeeper(home.database, job_id, owner, fence, home.settings.lease_seconds):
-        yield JobSession(home, job_id, fence, progress)
-
-
-def _claim(home: Home, request: SyncRequest, provider: str, owner: str, run_id: str | None) -> tuple[str, int]:
-    now = datetime.now(UTC)
+    home.connection(request.connection)
+    ttl = timedelta(seconds=home.settings.lease_seconds)
     with home.database.write() as transaction:
-        for job in jobs.find_unfinished(transaction, request.connection):
-            ours = run_id is not None and job.run_id == run_id
-            alive = job.owner is not None and job.lease_until is not None and job.lease_until > now
-            if alive and not ours and not is_gone(job.owner or ""):
-                raise leases.busy(request.connection, job)
-            if ours or job.request == request.describe():
-                fence = leases.take_lease(
-                    transaction, job.job_id, owner, home.settings.lease_seconds, now, force=True
-                )
-                if job.status is not JobStatus.PROCESSING:
-                    jobs.move(transaction, job.job_id, JobStatus.PROCESSING, now)
-                elif not ours:
-                    jobs.resume(transaction, job.job_id, now)
-                if run_id is not None and job.run_id != run_id:
-                    jobs.assign_run(transaction, job.job_id, run_id, now)
-                return job.job_id, fence
-            jobs.fail_abandoned(transaction, job.job_id, now)
-        job_id = jobs.create_job(transaction, request, provider=provider, run_id=run_id, now=now)
-        fence = leases.take_lease(transaction, job_id, owner, home.settings.lease_seconds, now)
-        jobs.move(transaction, job_id, JobStatus.PROCESSING, now)
-    return job_id, fence
+        job = _job_to_work_on(home, transaction, request, owner, run_id)
+        fence = leases.begin_work(transaction, job.job_id, owner, ttl, datetime.now(UTC))
+    with LeaseKeeper(home.database, job.job_id, fence, ttl, release=run_id is None):
+        yield JobSession(home, job.job_id, fence, progress)
 
 
-def end_job(session: JobSession, failure: tuple[str, str] | None = None) -> JobReport:
+def _job_to_work_on(
+    home: Home, transaction: sa.Connection, request: SyncRequest, owner: str, run_id: str | None
+) -> Job:
+    now = datetime.now(UTC)
+    unfinished = jobs.list_jobs(
+        transaction, connection=request.connection, statuses=[JobStatus.PROCESSING, JobStatus.RETRYING]
+    )
+    for job in unfinished:
+        earlier_step = run_id is not None and job.run_id == run_id and job.owner == owner
+        if job.owner is not None and (earlier_step or is_gone(job.owner)):
+            # An earlier step of this very run, or a worker that this machine knows to be dead: no need to wait.
+            leases.break_lease(transaction, job.job_id, now)
+    if run_id is not None:
+        for job in jobs.list_jobs(transaction, run_id=run_id, connection=request.connection, limit=1):
+            return _next_attempt(transaction, job, now) if job.status is JobStatus.FAILED else job
+    for job in leases.find_unfinished(transaction, request.connection, now):
+        if job.request == request.describe():
+            if run_id is not None:
+                jobs.assign_run(transaction, job.job_id, run_id, now)
+            return _next_attempt(transaction, job, now)
+        abandoned = JobError(
+            "its worker ended without finishing it, and another job was asked for",
+            code="job.abandoned",
+            remedy="nothing was lost: the watermarks did not move, the next sync reads it again",
+        )
+        jobs.move(transaction, job.job_id, JobStatus.FAILED, now, error=abandoned)
+    provider = home.connection(request.connection).provider
+    return jobs.create_job(transaction, request, provider, now, run_id=run_id)
+
+
+def _next_attempt(transaction: sa.Connection, job: Job, now: datetime) -> Job:
+    return jobs.move(transaction, job.job_id, JobStatus.RETRYING, now)
+
+
+def end_job(session: JobSession, failure: HoloVitalsError | None = None) -> JobReport:
     """Close the job: COMPLETED when every type went through, FAILED otherwise; write its statistics.
 
-    `failure` is (code, message) of an error that ended the whole job.
+    `failure` is an error that ended the whole job; a cancelled job ends CANCELLED.
     """
     now = session.now()
     with session.transaction() as transaction:
@@ -74,7 +92,11 @@ def end_job(session: JobSession, failure: tuple[str, str] | None = None) -> JobR
         rows = stages.stages_of(transaction, session.job_id)
         failed = sorted({row.resource_type for row in rows if row.state == "failed"})
         if failure is None and failed:
-            failure = ("job.types_failed", f"{len(failed)} resource types failed: {', '.join(failed)}")
+            failure = JobError(
+                f"{len(failed)} resource types failed: {', '.join(failed)}",
+                code=TYPES_FAILED,
+                remedy="see the job's errors; what the other types brought is committed",
+            )
         save_statistics(
             transaction,
             job_id=job.job_id,
@@ -85,12 +107,14 @@ def end_job(session: JobSession, failure: tuple[str, str] | None = None) -> JobR
             started_at=job.started_at or job.created_at,
             finished_at=now,
         )
-        if failure is not None and failure[0] == "job.cancelled":
-            jobs.move(transaction, job.job_id, JobStatus.CANCELLED, now)
-        elif failure is not None:
-            jobs.move(transaction, job.job_id, JobStatus.FAILED, now, error=failure)
-        else:
+        if failure is not None and failure.code not in (TYPES_FAILED, CANCELLED):
+            running = next((row.stage for row in rows if row.state == "running"), Stage.EXTRACT)
+            session.add_errors(transaction, running, [as_problem(failure, None, ErrorSeverity.CRITICAL)])
+        if failure is None:
             jobs.move(transaction, job.job_id, JobStatus.COMPLETED, now)
+        else:
+            status = JobStatus.CANCELLED if failure.code == CANCELLED else JobStatus.FAILED
+            jobs.move(transaction, job.job_id, status, now, error=failure)
     return report_of(session.home, session.job_id)
 
 
@@ -99,28 +123,21 @@ def report_of(home: Home, job_id: str) -> JobReport:
     with home.database.read() as transaction:
         job = jobs.get_job(transaction, job_id)
         rows = stages.stages_of(transaction, job_id)
-        listed, count = errors.errors_of(transaction, job_id, limit=LISTED_ERRORS)
-    started = job.started_at or job.created_at
+        listed = errors.errors_of(transaction, job_id, limit=LISTED_ERRORS)
+        count = sum(errors.count_errors(transaction, job_id).values())
+    listed.sort(key=lambda error: error.severity != ErrorSeverity.CRITICAL)
     ended = job.finished_at or datetime.now(UTC)
-    problems = [
-        ReportedError(
-            row.severity, row.code, row.message, row.remedy or "", row.resource_type, row.source, row.line
-        )
-        for row in listed
-    ]
-    if job.error_code and job.error_code != "job.types_failed":
-        problems.insert(0, ReportedError("CRITICAL", job.error_code, job.error_message or "", "", None, None, None))
     return JobReport(
         job_id=job.job_id,
         connection=job.connection,
         provider=job.provider,
-        type=JobType(job.type),
-        status=JobStatus(job.status),
+        type=job.type,
+        status=job.status,
         attempt=job.attempt,
         outcomes=outcomes_of(rows),
-        errors=tuple(problems),
+        errors=tuple(listed),
         error_count=count,
-        seconds=(ended - started).total_seconds(),
+        seconds=(ended - (job.started_at or job.created_at)).total_seconds(),
     )
 
 

@@ -11,9 +11,11 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
-import duckdb
 import pyarrow as pa
+import sqlalchemy as sa
 
+from holovitals_pipelines.engine.analysis import Analysis
+from holovitals_pipelines.engine.batches import numbered
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
@@ -21,7 +23,7 @@ from holovitals_pipelines.model.vocabulary import ChangeMechanism, ConflictType,
 from holovitals_pipelines.store import agreements
 from holovitals_pipelines.store.agreements import Change, Reading
 from holovitals_pipelines.store.documents import put_documents
-from holovitals_pipelines.store.parts import newer_extracts, parts_of
+from holovitals_pipelines.store.parts import Part, newer_extracts, parts_of
 from holovitals_pipelines.store.watermarks import advance_watermark
 
 KEYS = ["remote_id", "content_hash", "hash", "evidence"]
@@ -37,9 +39,8 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     with session.home.analysis() as analysis:
         parts = _classify(session, analysis, source_job, resource_type)
         for number, part in enumerate(parts):
-            rows = analysis.execute(
-                "select * from classified where part = ? and outcome <> 'committed' order by row", [number]
-            ).to_arrow_table()
+            query = "select * from classified where part = ? and outcome <> 'committed' order by row"
+            rows = analysis.table(query, [number])
             if rows.num_rows:
                 for batch in session.home.landing.take_rows(part.path, rows):
                     _commit(session, resource_type, batch)
@@ -52,41 +53,31 @@ def reconcile(session: JobSession, resource_type: str) -> None:
 
 
 def _classify(
-    session: JobSession, analysis: duckdb.DuckDBPyConnection, source_job: str, resource_type: str
-) -> list[Any]:
+    session: JobSession, analysis: Analysis, source_job: str, resource_type: str
+) -> list[Part]:
     """Leaves table `classified` (see sql/classify.sql); returns the parts its `part` column numbers."""
     home, connection = session.home, session.connection.name
-    analysis.execute(
+    analysis.run(
         "create table incoming (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
     )
     with home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
         newer = newer_extracts(transaction, source_job, connection, resource_type)
-        if parts:
-            analysis.register("state_stream", agreements.states(transaction, connection, resource_type))
-            analysis.execute("create table state as select * from state_stream")
-            analysis.unregister("state_stream")
-        else:
-            analysis.register("state_stream", agreements.STATE.empty_table())
-            analysis.execute("create table state as select * from state_stream")
-            analysis.unregister("state_stream")
+        known = agreements.states(transaction, connection, resource_type) if parts else agreements.STATE.empty_table()
+        analysis.insert("create table state as select * from arrow", known)
     for number, part in enumerate(parts):
-        row = 0
-        for batch in home.landing.open_parts([part.path], columns=KEYS):
-            keys = pa.Table.from_batches([batch]).append_column("row", pa.array(range(row, row + batch.num_rows), pa.int32()))
-            row += batch.num_rows
-            analysis.register("keys", keys)
-            analysis.execute("insert into incoming select ?, row, remote_id, content_hash, hash, evidence from keys", [number])
-            analysis.unregister("keys")
+        analysis.insert(
+            "insert into incoming select ?, row, remote_id, content_hash, hash, evidence from arrow",
+            numbered(home.landing.open_parts([part.path], columns=KEYS)),
+            [number],
+        )
     # A batch that is replayed after a newer one must not undo it: ids the newer one has read are overruled.
-    analysis.execute("create table overruled (remote_id varchar)")
+    analysis.run("create table overruled (remote_id varchar)")
     for part in newer:
-        reader = home.landing.open_parts([part.path], columns=["remote_id"])
-        analysis.register("newer", reader)
-        analysis.execute("insert into overruled select remote_id from newer")
-        analysis.unregister("newer")
-    analysis.execute("create or replace table overruled as select distinct remote_id from overruled")
-    analysis.execute(load_query("classify"))
+        read = home.landing.open_parts([part.path], columns=["remote_id"])
+        analysis.insert("insert into overruled select remote_id from arrow", read)
+    analysis.run("create or replace table overruled as select distinct remote_id from overruled")
+    analysis.run(load_query("classify"))
     return parts
 
 
@@ -166,28 +157,23 @@ def _change(row: dict[str, Any]) -> Change:
     )
 
 
-def _absent(session: JobSession, analysis: duckdb.DuckDBPyConnection, resource_type: str) -> int:
+def _absent(session: JobSession, analysis: Analysis, resource_type: str) -> int:
     """Known resources that a complete full read did not show. They are counted and nothing else: absence is not a delete."""
     extracted = session.stage_row(resource_type, Stage.EXTRACT)
     if extracted is None or not extracted.snapshot or extracted.state != "done":
         return 0
     home = session.home
-    analysis.execute("create or replace table present (remote_id varchar)")
+    analysis.run("create table present (remote_id varchar)")
     with home.database.read() as transaction:
-        parts = parts_of(transaction, session.job_id, Dataset.EXTRACT, resource_type)
-        for part in parts:
-            analysis.register("present_stream", home.landing.open_parts([part.path], columns=["remote_id"]))
-            analysis.execute("insert into present select remote_id from present_stream")
-            analysis.unregister("present_stream")
-        analysis.register("known_stream", agreements.readings(transaction, session.connection.name, resource_type))
-        row = analysis.execute(
-            "select count(*) from known_stream where remote_id not in (select remote_id from present)"
-        ).fetchone()
-        analysis.unregister("known_stream")
-    return int(row[0]) if row else 0
+        for part in parts_of(transaction, session.job_id, Dataset.EXTRACT, resource_type):
+            read = home.landing.open_parts([part.path], columns=["remote_id"])
+            analysis.insert("insert into present select remote_id from arrow", read)
+        known = agreements.readings(transaction, session.connection.name, resource_type)
+        analysis.insert("create table linked as select remote_id from arrow", known)
+    return int(analysis.row("select count(*) from linked where remote_id not in (select remote_id from present)")[0])
 
 
-def _advance(session: JobSession, transaction: Any, resource_type: str) -> None:
+def _advance(session: JobSession, transaction: sa.Connection, resource_type: str) -> None:
     """Move the watermark, but only for a complete read of the whole type."""
     extracted = session.stage_row(resource_type, Stage.EXTRACT)
     partial = session.request.patients or session.request.window or session.request.type is JobType.PATIENT_SYNC

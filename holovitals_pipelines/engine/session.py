@@ -20,7 +20,7 @@ from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.extract import Cursor, Problem
 from holovitals_pipelines.model.job import SyncRequest, request_from
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, Stage
-from holovitals_pipelines.store import errors, jobs, leases, stages
+from holovitals_pipelines.store import errors, jobs, stages
 from holovitals_pipelines.store.agreements import remote_ids
 from holovitals_pipelines.store.landing import WrittenPart
 from holovitals_pipelines.store.parts import load_progress, newest_job_with, parts_of, register_parts, save_progress
@@ -29,12 +29,11 @@ from holovitals_pipelines.store.parts import load_progress, newest_job_with, par
 class JobSession:
     """One worker at work on one job. Open it with `engine.jobs.open_session`."""
 
-    def __init__(self, home: Home, job_id: str, fence: int, owner: str, progress: Progress | None = None) -> None:
+    def __init__(self, home: Home, job_id: str, fence: int, progress: Progress | None = None) -> None:
         self.home = home
         self.job_id = job_id
         self.progress = progress or Silent()
         self._fence = fence
-        self._owner = owner
         with home.database.read() as transaction:
             job = jobs.get_job(transaction, job_id)
         self.request: SyncRequest = request_from(job.request)
@@ -180,7 +179,7 @@ class JobSession:
             error=error, watermark=watermark, snapshot=snapshot, busy_seconds=busy_seconds,
         )  # fmt: skip
         if error is not None:
-            self.add_errors(transaction, stage, [_as_problem(error, resource_type)])
+            self.add_errors(transaction, stage, [as_problem(error, resource_type)])
 
     def fail_type(self, resource_type: str, stage: Stage, error: HoloVitalsError) -> None:
         self.begin_stage(stage, [resource_type])
@@ -191,12 +190,15 @@ class JobSession:
         errors.add_errors(transaction, self.job_id, self.connection.name, stage, problems, self.now())
 
 
-def _as_problem(error: HoloVitalsError, resource_type: str) -> Problem:
+def as_problem(
+    error: HoloVitalsError, resource_type: str | None, severity: ErrorSeverity = ErrorSeverity.ERROR
+) -> Problem:
+    """An error as a line of a job's error list."""
     return Problem(
         code=error.code,
         message=error.message,
         remedy=error.remedy,
         source=error.place,
         resource_type=resource_type,
-        severity=ErrorSeverity.ERROR,
+        severity=severity,
     )

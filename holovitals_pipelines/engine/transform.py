@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 
 from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.analysis import Analysis
+from holovitals_pipelines.engine.batches import numbered
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
@@ -67,44 +68,34 @@ class _SortedOut:
 
 
 def _sort_out(
-    home: Home, analysis: duckdb.DuckDBPyConnection, connection: str, resource_type: str, parts: list[Part]
+    home: Home, analysis: Analysis, connection: str, resource_type: str, parts: list[Part]
 ) -> _SortedOut:
     """Choose, in sets, one reading an id, and leave out those whose bytes are known already.
 
     Leaves table `chosen(part, row, ambiguous)`.
     """
-    analysis.execute(
+    analysis.run(
         "create table extract_key (part integer, row integer, remote_id varchar, content_hash blob, delivery bigint,"
         " last_updated timestamptz, evidence varchar)"
     )
     for number, part in enumerate(parts):
-        row = 0
-        for batch in home.landing.open_parts([part.path], columns=batches.EXTRACT_KEYS):
-            keys = pa.Table.from_batches([batch]).append_column("row", pa.array(range(row, row + batch.num_rows), pa.int32()))
-            row += batch.num_rows
-            analysis.register("keys", keys)
-            analysis.execute(
-                "insert into extract_key select ?, row, remote_id, content_hash, delivery, last_updated, evidence from keys",
-                [number],
-            )
-            analysis.unregister("keys")
+        analysis.insert(
+            "insert into extract_key"
+            " select ?, row, remote_id, content_hash, delivery, last_updated, evidence from arrow",
+            numbered(home.landing.open_parts([part.path], columns=batches.EXTRACT_KEYS)),
+            [number],
+        )
     with home.database.read() as transaction:
-        known = readings(transaction, connection, resource_type)
-        analysis.register("known_stream", known)
-        analysis.execute("create table known as select * from known_stream")
-        analysis.unregister("known_stream")
-    analysis.execute(load_query("choose_readings"))
-    row = analysis.execute(load_query("count_readings")).fetchone()
-    assert row is not None
-    return _SortedOut(same_bytes=row[0], duplicates=row[1])
+        analysis.insert("create table known as select * from arrow", readings(transaction, connection, resource_type))
+    analysis.run(load_query("choose_readings"))
+    same_bytes, duplicates = analysis.row(load_query("count_readings"))
+    return _SortedOut(same_bytes, duplicates)
 
 
-def _chosen_rows(home: Home, analysis: duckdb.DuckDBPyConnection, parts: list[Part]) -> Iterator[pa.Table]:
+def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa.Table]:
     """The chosen rows, whole, in batches; row groups without any are never opened. Adds column `ambiguous`."""
     for number, part in enumerate(parts):
-        chosen = analysis.execute(
-            "select row, ambiguous from chosen where part = ? order by row", [number]
-        ).to_arrow_table()
+        chosen = analysis.table("select row, ambiguous from chosen where part = ? order by row", [number])
         if chosen.num_rows:
             yield from home.landing.take_rows(part.path, chosen)
 

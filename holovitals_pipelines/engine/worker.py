@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.store import leases
 from holovitals_pipelines.store.database import Database
 
@@ -47,12 +49,14 @@ def _start_of(pid: int) -> str:
 
 
 class LeaseKeeper:
-    """Renews a job's lease in the background for as long as the block runs, and releases it at the end."""
+    """Renews a job's lease in the background for as long as the block runs; then releases it, or leaves it to run out.
 
-    def __init__(self, database: Database, job_id: str, owner: str, fence: int, seconds: int) -> None:
+    A lease that was lost to another worker is not fought for: the session's next write says so.
+    """
+
+    def __init__(self, database: Database, job_id: str, fence: int, ttl: timedelta, *, release: bool) -> None:
         self._database = database
-        self._job = (job_id, owner, fence)
-        self._seconds = seconds
+        self._job_id, self._fence, self._ttl, self._release = job_id, fence, ttl, release
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease-{job_id[:8]}", daemon=True)
 
@@ -63,11 +67,14 @@ class LeaseKeeper:
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
         self._thread.join()
-        with self._database.write() as transaction:
-            leases.release_lease(transaction, *self._job)
+        if self._release:
+            with suppress(JobError), self._database.write() as transaction:
+                leases.release_lease(transaction, self._job_id, self._fence, datetime.now(UTC))
 
     def _renew(self) -> None:
-        while not self._stop.wait(self._seconds / 3):
-            with self._database.write() as transaction:
-                if not leases.renew_lease(transaction, *self._job, self._seconds, datetime.now(UTC)):
-                    return
+        while not self._stop.wait(self._ttl.total_seconds() / 3):
+            try:
+                with self._database.write() as transaction:
+                    leases.renew_lease(transaction, self._job_id, self._fence, self._ttl, datetime.now(UTC))
+            except JobError:
+                return

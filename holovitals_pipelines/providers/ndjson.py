@@ -88,7 +88,7 @@ class LineSplitter:
 
     def last_line(self, tail: bytes) -> Lines:
         """Hand out the tail as the file's last line."""
-        return self._lines(tail, len(tail))
+        return self._lines(tail, self.received - self._offset)
 
     def _keep(self, rest: bytes) -> None:
         self._parts = [rest] if rest else []

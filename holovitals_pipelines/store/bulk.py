@@ -89,12 +89,16 @@ def update_rows(
 
 def stream_rows(connection: sa.Connection, select: sa.Select[Any], batch: int = READ_ROWS) -> Iterator[list[Row]]:
     """The rows of `select` in lists of up to `batch` tuples, with the Python values SQLAlchemy would give."""
+    if connection.dialect.name == "postgresql":
+        for partition in _partitions(connection, select, batch):
+            yield [tuple(row) for row in partition]
+        return
     processors = [
         column.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None)
         for column in select.selected_columns
     ]
     changed = [(place, process) for place, process in enumerate(processors) if process is not None]
-    for rows in _raw_batches(connection, select, batch):
+    for rows in _driver_rows(connection, select, batch):
         if changed:
             cells: list[Any] = list(zip(*rows, strict=True))
             for place, process in changed:
@@ -113,7 +117,8 @@ def stream_arrow(
     """
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for rows in _raw_batches(connection, select, batch):
+        read = _driver_rows if connection.dialect.name == "sqlite" else _partitions
+        for rows in read(connection, select, batch):
             columns = [_arrow(cells, field.type) for cells, field in zip(zip(*rows, strict=True), schema, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -135,30 +140,29 @@ def fetch_by_keys(
 # reading
 
 
-def _raw_batches(connection: sa.Connection, select: sa.Select[Any], batch: int) -> Iterator[list[Row]]:
-    """Rows as the driver gives them. SQLAlchemy compiles and binds; its per-row objects are left out."""
-    if connection.dialect.name == "postgresql":
-        connection = connection.execution_options(stream_results=True, max_row_buffer=batch)
+def _driver_rows(connection: sa.Connection, select: sa.Select[Any], batch: int) -> Iterator[list[Row]]:
+    """SQLite: rows as the driver gives them. SQLAlchemy compiles and binds; its per-row objects are left out."""
     result = connection.execute(select)
     cursor = result.cursor
     assert cursor is not None
     try:
         while rows := cursor.fetchmany(batch):
-            yield rows
+            yield list(rows)
     finally:
         result.close()
-        if connection.dialect.name == "postgresql":
-            connection.execution_options(stream_results=False)
+
+
+def _partitions(connection: sa.Connection, select: sa.Select[Any], batch: int) -> Iterator[Sequence[sa.Row[Any]]]:
+    """PostgreSQL: rows of a server-side cursor (by itself the driver would fetch the whole result)."""
+    return connection.execute(select, execution_options={"yield_per": batch}).partitions()
 
 
 def _arrow(cells: tuple[Any, ...], kind: pa.DataType) -> pa.Array:
     present = next((cell for cell in cells if cell is not None), None)
     if pa.types.is_timestamp(kind) and isinstance(present, str):  # SQLite: UTC text
         return pa.array(cells, pa.string()).cast(pa.timestamp("us")).cast(pa.int64()).cast(kind)
-    if pa.types.is_boolean(kind) and isinstance(present, int):
+    if pa.types.is_boolean(kind) and type(present) is int:  # SQLite
         return pa.array(cells, pa.int8()).cast(kind)
-    if isinstance(present, memoryview):
-        return pa.array([None if cell is None else bytes(cell) for cell in cells], kind)
     if pa.types.is_string(kind) and isinstance(present, list | dict):  # PostgreSQL parses JSON by itself
         return pa.array([None if cell is None else json.dumps(cell) for cell in cells], kind)
     return pa.array(cells, kind)

@@ -184,6 +184,12 @@ def move(
     return get_job(transaction, job_id)
 
 
+def assign_run(transaction: sa.Connection, job_id: str, run_id: str, at: datetime) -> None:
+    """From now on this Dagster run works on the job."""
+    _update(transaction, job_id, {"run_id": run_id})
+    append_event(transaction, job_id, "assigned", at, detail={"run_id": run_id})
+
+
 def request_cancel(transaction: sa.Connection, job_id: str, at: datetime) -> Job:
     """Ask a job to stop: one that nobody works on ends at once, a running one at its next page boundary.
 

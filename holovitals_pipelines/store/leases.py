@@ -85,6 +85,14 @@ def release_lease(transaction: sa.Connection, job_id: str, fence: int, at: datet
     append_event(transaction, job_id, "released", at, detail={"fence": fence})
 
 
+def break_lease(transaction: sa.Connection, job_id: str, at: datetime) -> None:
+    """End the lease of a worker that is known to be dead, before it runs out; should it live after all, it is fenced off."""
+    job = lock_job(transaction, job_id)
+    if job.owner is not None:
+        _update(transaction, job_id, fence=job.fence + 1, owner=None, lease_until=None)
+        append_event(transaction, job_id, "lease_broken", at, detail={"fence": job.fence})
+
+
 def find_unfinished(transaction: sa.Connection, connection: str, at: datetime) -> list[Job]:
     """Jobs of the connection that were begun and that no worker holds, oldest first: take these up before new ones."""
     begun = list_jobs(

@@ -20,7 +20,7 @@ from holovitals_pipelines.store.tables import sync_stage
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """One stage of one resource type; `counts` and `busy_seconds` are totals over all attempts since its last restart."""
+    """One stage of one resource type; `counts` and `busy_seconds` are totals since its last restart."""
 
     resource_type: str
     stage: Stage

@@ -1,4 +1,4 @@
-"""What notebooks import: frames over the newest finished snapshot of the warehouse, charts and cards drawn from them."""
+"""What notebooks import: frames over the newest snapshot of the warehouse; charts and cards draw them."""
 
 from holovitals_pipelines.workbench.session import Workbench, open_workbench
 

@@ -55,7 +55,8 @@ def _html(card: Card) -> str:
         f"border-left:5px solid {colour};border-radius:4px;background:var(--jp-layout-color1, Canvas);"
         f'color:var(--jp-ui-font-color1, CanvasText)">'
         f'<div style="font-size:12px;opacity:.8">{escape(card.label)}</div>'
-        f'<div style="font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums">{escape(card.value)}{marked}</div>'
+        f'<div style="font-size:24px;line-height:1.3;font-variant-numeric:tabular-nums">'
+        f"{escape(card.value)}{marked}</div>"
         f'<div style="font-size:12px;opacity:.8">{escape(card.note)}&nbsp;</div></div>'
     )
 
@@ -64,24 +65,25 @@ def overview_cards(overview: pd.DataFrame, headline: str, now: datetime | None =
     """The cards of `Workbench.overview()`, whose single row they read."""
     row: dict[str, Any] = {str(name): overview.iloc[0][name] for name in overview.columns}
     ended = row["completed_jobs"] + row["failed_jobs"]
+
+    def waiting(label: str, name: str, note: str) -> Card:
+        return Card(label, _count(row[name]), note, _tone(row[name], ended))
+
+    rate = f"{row['success_rate']:.0%}" if ended else "–"
+    succeeded = f"{_count(row['completed_jobs'])} of {_count(ended)}"
     return Cards(
         (
             Card("Connections", _count(row["connections"])),
-            Card("Records", _count(row["records"]), f"from {_count(row['resources_read'])} readings"),
+            Card("Linked records", _count(row["linked_records"]), f"from {_count(row['resources_read'])} readings"),
             Card("Last sync", *_last_sync(row["last_sync_at"], now or datetime.now(UTC))),
-            Card(
-                "Jobs that succeeded",
-                f"{row['success_rate']:.0%}" if ended else "–",
-                f"{_count(row['completed_jobs'])} of {_count(ended)}",
-                _tone(row["failed_jobs"], ended),
-            ),
+            Card("Jobs that succeeded", rate, succeeded, _tone(row["failed_jobs"], ended)),
             Card("Jobs under way", _count(row["active_jobs"])),
-            Card("Open conflicts", _count(row["open_conflicts"]), "wait for a decision", _tone(row["open_conflicts"], ended)),
-            Card("In quarantine", _count(row["quarantined"]), "resources refused, kept", _tone(row["quarantined"], ended)),
-            Card("Failing checks", _count(row["failing_checks"]), "in the newest results", _tone(row["failing_checks"], ended)),
+            waiting("Open conflicts", "open_conflicts", "wait for a decision"),
+            waiting("In quarantine", "quarantined", "resources refused, kept"),
+            waiting("Failing checks", "failing_checks", "in the newest results"),
         ),
         headline,
-    )  # fmt: skip
+    )
 
 
 def _tone(problems: int, ended: int) -> str:

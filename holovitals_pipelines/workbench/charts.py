@@ -5,7 +5,7 @@ Colours are Okabe and Ito's, told apart by people with any colour vision; every 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import altair as alt
 import pandas as pd
@@ -24,6 +24,8 @@ OUTCOMES = {
 STAGES = {"extract": "#0072B2", "transform": "#E69F00", "reconcile": "#009E73"}
 JOBS = {"completed": "#0072B2", "failed": "#D55E00"}
 CONNECTIONS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#000000", "#8C6D31")
+
+Drawn = TypeVar("Drawn")
 
 WIDTH = 680
 BAR = 18
@@ -114,7 +116,7 @@ def stages(frame: pd.DataFrame) -> alt.Chart:
     return _dressed(chart)
 
 
-def latency(frame: pd.DataFrame) -> alt.Chart | alt.LayerChart:
+def latency(frame: pd.DataFrame) -> alt.Chart | alt.LayerChart | alt.FacetChart:
     """`Workbench.latency()`: how long requests took by operation, from the usual (p50) to the slow (p95)."""
     if frame.empty:
         return _nothing("What requests cost")
@@ -168,17 +170,19 @@ def _nothing(title: str) -> alt.Chart:
     return _dressed(chart)
 
 
-def _dressed(chart: Any) -> Any:
+def _dressed(chart: Drawn) -> Drawn:
     """The common look, and the renderer that JupyterLab can draw without a network."""
     alt.renderers.register("holovitals", _offline)
     alt.renderers.enable("holovitals")
-    return (
-        chart.configure(background="white", padding=12)
+    plain: Any = chart
+    dressed: Drawn = (
+        plain.configure(background="white", padding=12)
         .configure_view(stroke=None)
         .configure_title(anchor="start", fontSize=14, offset=10)
         .configure_axis(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", gridColor="#EBEBEB")
         .configure_legend(labelFontSize=11, titleFontSize=11, titleFontWeight="normal", orient="bottom")
     )
+    return dressed
 
 
 def _offline(spec: dict[str, Any], **_: Any) -> dict[str, Any]:

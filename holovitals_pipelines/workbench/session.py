@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from holovitals_pipelines.settings import Settings
 from holovitals_pipelines.workbench.queries import load_query
+from holovitals_pipelines.workbench.snapshot import open_newest
 
 if TYPE_CHECKING:
-    import duckdb
     import pandas as pd
 
 NO_SYNC_YET = "No sync yet: run «holovitals demo», or «holovitals sync», then bench.refresh()."
@@ -55,7 +55,7 @@ class Workbench:
     def __init__(self, settings: Settings, now: Callable[[], datetime] = _wall_clock) -> None:
         self._settings = settings
         self._now = now
-        self._snapshot = _open(settings.warehouse_folder)
+        self._snapshot = open_newest(settings.warehouse_folder)
 
     # --- the snapshot -------------------------------------------------------------------------------------------
 
@@ -64,13 +64,13 @@ class Workbench:
         return self._settings.root
 
     @property
-    def published_at(self) -> datetime | None:
-        """When the snapshot was finished (UTC); None before the first sync."""
-        return self._snapshot.published_at
+    def as_of(self) -> datetime | None:
+        """When the snapshot's data was read (UTC); None before the first sync."""
+        return self._snapshot.as_of
 
     def refresh(self) -> Workbench:
         """Move on to the newest snapshot, in place; frames already taken keep what they hold."""
-        newest = _open(self._settings.warehouse_folder)
+        newest = open_newest(self._settings.warehouse_folder)
         self._snapshot.close()
         self._snapshot = newest
         return self
@@ -88,11 +88,11 @@ class Workbench:
         """One sentence: which home this is, and how old what it shows is."""
         from holovitals_pipelines.workbench.cards import age
 
-        if self.published_at is None:
+        if self.as_of is None:
             return f"{self.home}: {NO_SYNC_YET}"
         return (
-            f"{self.home}: snapshot of {self.published_at:%Y-%m-%d %H:%M} UTC, "
-            f"{age(self._now() - self.published_at)} old. bench.refresh() opens a newer one."
+            f"{self.home}: snapshot of {self.as_of:%Y-%m-%d %H:%M} UTC, "
+            f"{age(self._now() - self.as_of)} old. bench.refresh() opens a newer one."
         )
 
     def __repr__(self) -> str:
@@ -137,11 +137,11 @@ class Workbench:
         return self._frame("latency", since=self._since(days))
 
     def quarantine(self) -> pd.DataFrame:
-        """One row a rule that refused resources which are still held, with the remedy."""
+        """One row a rule and the element that broke it: how many refused resources are still held."""
         return self._frame("quarantine")
 
     def records(self) -> pd.DataFrame:
-        """One row a connection and resource type: records it brought, and links that hold."""
+        """One row a connection and resource type: local records linked to it, and the links."""
         return self._frame("records")
 
     def freshness(self) -> pd.DataFrame:
@@ -149,8 +149,14 @@ class Workbench:
         return self._frame("freshness")
 
     def sql(self, query: str, **parameters: Any) -> pd.DataFrame:
-        """Any other question to the snapshot, in DuckDB's SQL; `$name` in the query takes the parameter `name`."""
-        return self._snapshot.connection.execute(query, parameters or None).df()
+        """Any other question to the snapshot, in DuckDB's SQL; `$name` in the query takes the parameter `name`.
+
+        Raises duckdb.Error for a query that is wrong, or that would write.
+        """
+        relation = self._snapshot.connection.sql(query, params=parameters or None)
+        # DuckDB's own way to pandas warns, in the notebook, about pandas 4 whenever there is an instant.
+        frame: pd.DataFrame = relation.to_arrow_table().to_pandas(integer_object_nulls=True)
+        return frame
 
     # ------------------------------------------------------------------------------------------------------------
 

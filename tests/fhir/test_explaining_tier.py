@@ -25,7 +25,6 @@ def models(resource: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("changes", "rule", "path"),
     [
-        ({"code": None}, "structure.required_missing", "Observation.code"),
         ({"subject": []}, "structure.wrong_kind", "Observation.subject"),
         ({"component": {}}, "structure.wrong_kind", "Observation.component"),
         ({"note": [None]}, "structure.null", "Observation.note"),

@@ -164,10 +164,10 @@ REFERENCE_TARGETS: dict[str, dict[str, frozenset[str]]] = {
 DATE_ELEMENTS = _set(
     """
     abatementDateTime answerDate answerDateTime approvalDate articleDate authored authoredOn birthDate bornDate
-    collectedDateTime created createdDateTime creation date dateAccessed dateAsserted dateCriterion dateDateTime
-    dateOfFirstAuthorization dateOfPublication dateTime dateWritten deceasedDate deceasedDateTime defaultValueDate
-    defaultValueDateTime defaultValueInstant detected dueDate effectiveDateTime effectiveInstant end enteredDate
-    event expirationDate expiry fixedDate fixedDateTime fixedInstant identifiedDateTime ifModifiedSince
+    collectedDateTime created createdDateTime creation date dateAccessed dateAsserted dateDateTime
+    dateOfFirstAuthorization dateTime dateWritten deceasedDate deceasedDateTime defaultValueDate
+    defaultValueDateTime defaultValueInstant detected dueDate effectiveDateTime effectiveInstant effectiveTime end
+    enteredDate event expirationDate expiry fixedDate fixedDateTime fixedInstant identifiedDateTime ifModifiedSince
     internationalBirthDate issued lastModified lastOccurrence lastPerformed lastReviewDate lastRevisionDate
     lastUpdated lockedDate manufactureDate maxValueDate maxValueDateTime maxValueInstant minValueDate
     minValueDateTime minValueInstant nextScheduled occurredDateTime occurrenceDateTime onset onsetDateTime

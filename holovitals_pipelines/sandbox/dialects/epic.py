@@ -246,13 +246,13 @@ def _start_search(site: Site, kind: str, params: search.Params, query: str) -> S
         keep = None
         if len(numbers) > settings.patient_search_limit:
             return fhir_response(outcome(epic_issue("4127"), epic_issue("59133")), 400)
-    count = count_of(params, settings.default_count, settings.most_count)
     is_empty = not any((body := records.body(n)) is not None and (keep is None or keep(body)) for n in numbers)
     if is_empty:
         numbers, keep = [], None
         few = kind == "Patient" and not filters and not any(name == "_id" for name, _ in content)
         warnings.append(epic_issue("59133" if few else "4101"))
-    single = len(numbers) <= count and keep is None
+    count = count_of(params, settings.default_count, settings.most_count)
+    is_whole = len(numbers) <= count and keep is None
     return Session(
         kind=kind,
         numbers=numbers,
@@ -260,7 +260,7 @@ def _start_search(site: Site, kind: str, params: search.Params, query: str) -> S
         self_query=f"?{query}" if query else "",
         keep=keep,
         warnings=warnings,
-        total=len(numbers) if single else None,
+        total=len(numbers) if is_whole else None,
     )
 
 
@@ -269,7 +269,7 @@ def _candidates(site: Site, kind: str, content: list[tuple[str, str]]) -> Any:
     surface, records = SURFACE[kind], site.records
     ids = [identity for name, value in content if name == "_id" for identity in value.split(",")]
     patients = {value.rpartition("/")[2] for name, value in content if name in ("patient", "subject")}
-    hidden = _hidden(site)
+    hidden, has_required = _hidden(site), any(name in surface.parameters for name, _ in content)
     if ids:
         found = [n for identity in ids if (n := records.number(kind, identity)) is not None]
         return [n for n in found if not is_about(site, kind, n, hidden)]
@@ -283,11 +283,9 @@ def _candidates(site: Site, kind: str, content: list[tuple[str, str]]) -> Any:
             return epic_refusal(400, "59108")
         if patient in hidden:
             return epic_refusal(403, "4130")
-        number = records.number("Patient", site.merged.get(patient, patient))
-        if number is None:
-            return epic_refusal(400, "4100")
-        return records.in_chart(kind, site.merged.get(patient, patient))
-    has_required = any(name in surface.parameters for name, _ in content)
+        survivor = site.merged.get(patient, patient)
+        is_known = records.number("Patient", survivor) is not None
+        return records.in_chart(kind, survivor) if is_known else epic_refusal(400, "4100")
     if kind == "Patient":
         away = hidden | set(site.merged)
         return [n for n in records.in_order(kind) if records.identity(n) not in away] if has_required else []

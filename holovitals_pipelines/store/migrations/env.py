@@ -11,7 +11,8 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=metadata,
-    render_as_batch=connection.dialect.name == "sqlite",
+    # SQLite changes columns by copying the table; a first revision changes none.
+    render_as_batch=connection.dialect.name == "sqlite" and context.get_head_revision() is not None,
     render_item=render_type,
 )
 context.run_migrations()

@@ -1,15 +1,13 @@
--- One row a rule that refused resources which are still held, with what to do about it.
+-- One row a rule and the element that broke it: how many refused resources are still held.
 select
     connection,
     resource_type,
     stage,
     rule,
     path,
-    count(*) as resources,
-    date_trunc('second', max("at")) as last_at,
-    arg_max(message, "at") as message,
-    arg_max(remedy, "at") as remedy
+    resources,
+    date_trunc('second', first_at) as first_at,
+    date_trunc('second', last_at) as last_at
 from quarantine
 where state = 'held'
-group by connection, resource_type, stage, rule, path
 order by resources desc, connection, resource_type, rule, path

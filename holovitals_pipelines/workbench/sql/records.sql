@@ -1,4 +1,4 @@
--- One row a connection and resource type: the records it brought and the links that hold, when the snapshot was taken.
+-- One row a connection and resource type: local records that are linked to it, and the links.
 select
     connection,
     resource_type,

@@ -1,0 +1,86 @@
+"""`python -m benchmarks`: the main job at one or more sizes, beside baselines, as a table and as JSON.
+
+The sandbox runs in a process of its own and is not counted; everything the pipeline does is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import Cost, run_case
+from holovitals_pipelines.sandbox.population import population
+from holovitals_pipelines.sandbox.process import start_sandbox
+
+BASELINES = ("read_lines", "parse", "canonical", "check", "duckdb_parquet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resources", type=int, action="append", help="size of the input; repeat for several (default 100000)")
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    given = parser.parse_args()
+    console = Console()
+    figures: dict[str, dict[str, object]] = {}
+    for size in given.resources or [100_000]:
+        folder = Path(tempfile.mkdtemp(prefix="holovitals-bench-"))
+        try:
+            costs = measure(folder, size, console)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        console.print(table(size, costs))
+        figures[str(size)] = {name: asdict(cost) | {"per_cpu_second": cost.per_cpu_second} for name, cost in costs.items()}
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+def measure(folder: Path, size: int, console: Console) -> dict[str, Cost]:
+    file = folder / "population.ndjson"
+    with console.status(f"writing {size:,} resources"):
+        write_population(file, size)
+    costs = {}
+    for name in BASELINES:
+        with console.status(f"baseline: {name}"):
+            extra = {"target": str(folder / "baseline.parquet")} if name == "duckdb_parquet" else {}
+            costs[name] = run_case(name, file=str(file), **extra)
+    with console.status("starting the sandbox"):
+        running = start_sandbox(dialects=["fhir"], data=file)
+    with running:
+        for name in ("first load", "unchanged re-sync"):
+            with console.status(name):
+                costs[name] = run_case("pipeline", home=str(folder / "home"), base_url=running.base_urls["fhir"])
+    return costs
+
+
+def write_population(file: Path, size: int) -> None:
+    """Exactly `size` resources of the synthetic population, seed 1."""
+    written = 0
+    with file.open("wb") as out:
+        for body in population(patients=size, seed=1):
+            out.write(body + b"\n")
+            written += 1
+            if written == size:
+                return
+
+
+def table(size: int, costs: dict[str, Cost]) -> Table:
+    shown = Table(title=f"{size:,} resources", title_justify="left", header_style="bold")
+    for column in ("case", "per CPU-second", "CPU s", "wall s", "peak MiB", "stages (busy s)"):
+        shown.add_column(column, justify="left" if column == "case" else "right")
+    for name, cost in costs.items():
+        stages = " ".join(f"{k.removesuffix('_seconds')} {v:.1f}" for k, v in cost.details.items() if k.endswith("_seconds"))
+        shown.add_row(
+            name, f"{cost.per_cpu_second:,.0f}", f"{cost.cpu_seconds:.2f}", f"{cost.wall_seconds:.2f}", f"{cost.peak_mib:,.0f}", stages
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    main()

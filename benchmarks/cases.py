@@ -1,0 +1,101 @@
+"""The measured cases, each run as `python -m benchmarks.cases NAME '{"argument": …}'`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Stopwatch
+from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
+from holovitals_pipelines.model.vocabulary import JobType, Provider
+
+
+def read_lines(file: str) -> None:
+    with Stopwatch() as watch, Path(file).open("rb") as lines:
+        count = sum(1 for _ in lines)
+    watch.report(count)
+
+
+def parse(file: str) -> None:
+    import orjson
+
+    with Stopwatch() as watch, Path(file).open("rb") as lines:
+        count = 0
+        for line in lines:
+            orjson.loads(line)
+            count += 1
+    watch.report(count)
+
+
+def canonical(file: str) -> None:
+    from holovitals_pipelines.fhir.canonical import canonical_hash
+
+    with Stopwatch() as watch, Path(file).open("rb") as lines:
+        count = 0
+        for line in lines:
+            canonical_hash(line)
+            count += 1
+    watch.report(count)
+
+
+def check(file: str) -> None:
+    from holovitals_pipelines.fhir.validation import check_structure
+
+    types: dict[bytes, str] = {}
+    with Stopwatch() as watch, Path(file).open("rb") as lines:
+        count = 0
+        for line in lines:
+            head = line[:60]
+            name = types.get(head) or types.setdefault(head, json.loads(line)["resourceType"])
+            check_structure(line.rstrip(b"\n"), name)
+            count += 1
+    watch.report(count)
+
+
+def duckdb_parquet(file: str, target: str) -> None:
+    import duckdb
+
+    with Stopwatch() as watch, duckdb.connect() as connection:
+        connection.execute(
+            f"""copy (select json_extract_string(json, '$.resourceType') as type, json_extract_string(json, '$.id') as id,
+                     md5(json::varchar) as hash, json as body
+                from read_ndjson_objects('{file}', maximum_object_size = 33554432))
+                to '{target}' (format parquet, compression zstd)"""
+        )
+        row = connection.execute(f"select count(*) from '{target}'").fetchone()
+    watch.report(row[0] if row else 0)
+
+
+def pipeline(home: str, base_url: str, full: bool = True) -> None:
+    """The main job through HTTP (Bulk Data) into the stores, statistics published."""
+    from holovitals_pipelines.engine.home import open_home
+    from holovitals_pipelines.engine.sync import run_sync
+    from holovitals_pipelines.model.job import SyncRequest
+    from holovitals_pipelines.settings import Settings, save_connections
+
+    folder = Path(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = ConnectionConfig(
+        name="bench", provider=Provider.FHIR, base_url=base_url, read=ReadSettings(mode="bulk", max_poll_seconds=1)
+    )
+    save_connections(folder / "connections.yaml", [connection])
+    with open_home(Settings(home=folder)) as opened, Stopwatch() as watch:
+        report = run_sync(opened, SyncRequest("bench", JobType.FULL_SYNC if full else JobType.INCREMENTAL_SYNC))
+    assert report.succeeded, report.errors
+    total = report.total
+    watch.report(
+        total.extracted,
+        created=total.created,
+        unchanged=total.unchanged,
+        quarantined=total.quarantined,
+        extract_seconds=total.extract_seconds,
+        transform_seconds=total.transform_seconds,
+        reconcile_seconds=total.reconcile_seconds,
+    )
+
+
+CASES = {case.__name__: case for case in (read_lines, parse, canonical, check, duckdb_parquet, pipeline)}
+
+if __name__ == "__main__":
+    CASES[sys.argv[1]](**json.loads(sys.argv[2]))

@@ -1,0 +1,53 @@
+"""Set operations in a private in-memory DuckDB, which spills to the scratch folder beyond its memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+Arrow: TypeAlias = pa.Table | pa.RecordBatchReader
+
+
+class Analysis:
+    """A connection that finishes every statement before the next one (DuckDB 2 refuses work on an unfinished result)."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute one or more statements for their effect."""
+        self._connection.execute(sql, list(parameters)).fetchall()
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The one row of a query."""
+        [row] = self._connection.execute(sql).fetchall()
+        return tuple(row)
+
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
+
+    def insert(self, sql: str, source: Arrow, parameters: Sequence[Any] = ()) -> None:
+        """Run `sql` with `source` visible as the table `arrow`."""
+        self._connection.register("arrow", source)
+        try:
+            self.run(sql, parameters)
+        finally:
+            self._connection.unregister("arrow")
+
+
+@contextmanager
+def open_analysis(memory_limit: str, scratch: Path) -> Iterator[Analysis]:
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = duckdb.connect(
+        ":memory:",
+        config={"memory_limit": memory_limit, "temp_directory": str(scratch), "preserve_insertion_order": "false"},
+    )
+    try:
+        yield Analysis(connection)
+    finally:
+        connection.close()
