@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -21,12 +23,11 @@
 # timings, no health data, and reading it never holds up a sync.
 
 # %%
-from holovitals_pipelines.workbench import open_workbench
-from holovitals_pipelines.workbench import charts
+from holovitals_pipelines.workbench import charts, open_workbench
 from holovitals_pipelines.workbench.cards import overview_cards
+from holovitals_pipelines.workbench.tables import table
 
 bench = open_workbench()
-bench
 
 # %% [markdown]
 # ## At a glance
@@ -46,7 +47,7 @@ overview_cards(bench.overview(), bench.headline())
 # repeated or outdated readings that are not shown here.
 
 # %%
-bench.latest_outcome()
+table(bench.latest_outcome(), nothing="No job has brought anything yet.")
 
 # %% [markdown]
 # ## Trend
@@ -84,11 +85,12 @@ charts.latency(bench.latency(days=30))
 # %% [markdown]
 # ## Data quality
 #
-# The newest result of every check, failing ones first. A failing check of severity ERROR stopped the job before
-# anything was stored; a WARNING is about single records, which were stored all the same.
+# The newest result of every check, failing ones first. Checks of severity ERROR are about the shape of a batch: where
+# one fails, nothing after it runs. A WARNING is about single records, which are stored all the same; some exceptions
+# are ordinary, so a check may pass with a few **unexpected** records.
 
 # %%
-bench.quality()
+table(bench.quality(), nothing="No check has run yet.")
 
 # %% [markdown]
 # ## Quarantine
@@ -97,7 +99,7 @@ bench.quality()
 # has been applied.
 
 # %%
-bench.quarantine()
+table(bench.quarantine(), nothing="Nothing is held in quarantine.")
 
 # %% [markdown]
 # ## Errors
@@ -105,13 +107,13 @@ bench.quarantine()
 # Errors and warnings of the last 30 days, equal ones counted together, newest first; **remedy** says what to do.
 
 # %%
-bench.errors(days=30)
+table(bench.errors(days=30), nothing="No errors and no warnings in the last 30 days.")
 
 # %% [markdown]
 # ## Recent jobs
 
 # %%
-bench.recent_jobs(limit=10)
+table(bench.recent_jobs(limit=10), nothing="No job has been asked for yet.")
 
 # %% [markdown]
 # ## How fresh the data is
@@ -119,8 +121,9 @@ bench.recent_jobs(limit=10)
 # Up to which moment, by the vendor's clock, everything of a type has been read. The oldest comes first.
 
 # %%
-bench.freshness()
+table(bench.freshness(), nothing="Nothing has been read to its end yet.")
 
 # %% [markdown]
 # To see newer jobs, run `bench.refresh()` in a cell of its own and then the cells above again.
-# `bench.sql("select …")` asks the snapshot anything else; `docs/analysts.md` lists its tables and columns.
+# Each `bench.…()` above is a pandas frame to work with; `bench.sql("select …")` asks the snapshot anything else.
+# `docs/analysts.md` describes the frames.

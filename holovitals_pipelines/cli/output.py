@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any, NoReturn
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -69,17 +70,17 @@ def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
 
 def outcome_table(title: str, reports: list[JobReport]) -> Table:
     """Per connection and resource type: what was read and what became of it."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("connection")
-    table.add_column("resource type")
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("resource type", no_wrap=True, min_width=20)
     for name in COUNTS:
-        table.add_column(name, justify="right")
-    table.add_column("seconds", justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
     for report in reports:
         for resource_type, outcome in report.outcomes.items():
-            table.add_row(report.connection, resource_type, *_cells(outcome), f"{outcome.seconds:.2f}")
+            table.add_row(resource_type, *_cells(outcome), f"{outcome.seconds:.2f}")
+        colour = "green" if report.succeeded else "red"
         table.add_row(
-            f"[bold]{report.connection}[/]", f"[bold]{report.status.value.lower()}[/]",
+            f"[bold]{report.connection}[/] [{colour}]{report.status.value.lower()}[/]",
             *(f"[bold]{cell}[/]" for cell in _cells(report.total)), f"[bold]{report.seconds:.2f}[/]",
             end_section=True,
         )  # fmt: skip

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from holovitals_pipelines.model.vocabulary import Dataset
+
 HASH = pa.binary(16)
 INSTANT = pa.timestamp("us", tz="UTC")
 
@@ -42,6 +44,8 @@ RECORDS = pa.schema(
     ]
 )
 """One row a resource whose bytes differ from the last reading and that passed validation; one reading an id."""
+
+SCHEMAS = {Dataset.EXTRACT: EXTRACT, Dataset.RECORDS: RECORDS}
 
 
 def numbered(parts: pa.RecordBatchReader) -> pa.RecordBatchReader:

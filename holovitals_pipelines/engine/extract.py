@@ -53,7 +53,7 @@ async def _read(session: JobSession, adapter: Adapter) -> None:
                 session.fail_type(name, Stage.EXTRACT, _not_offered(session, name, offered))
         elif absent:
             with session.transaction() as transaction:
-                session.add_errors(transaction, Stage.EXTRACT, [_skipped(session, name) for name in absent])
+                session.add_errors(transaction, Stage.EXTRACT, [_skipped(session, absent)])
         readable = [name for name in offered if name in missing]
         if not readable:
             return
@@ -85,13 +85,12 @@ def _not_offered(session: JobSession, resource_type: str, offered: Mapping[str, 
     )
 
 
-def _skipped(session: JobSession, resource_type: str) -> Problem:
+def _skipped(session: JobSession, resource_types: Sequence[str]) -> Problem:
     return Problem(
         code="extract.type_not_offered",
-        message="the server does not offer this type; it is left out",
-        remedy="take it out of the connection's resource_types if that is right",
+        message=f"the server does not offer {', '.join(resource_types)}; left out",
+        remedy="name the types to read in the connection's resource_types to be rid of this line",
         source=session.place,
-        resource_type=resource_type,
         severity=ErrorSeverity.WARNING,
     )
 

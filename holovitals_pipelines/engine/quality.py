@@ -15,11 +15,11 @@ from holovitals_pipelines.store.quality import save_quality
 
 
 def judge_newest_batch(home: Home, connection: str, resource_type: str) -> Sequence[CheckOutcome]:
-    """Row-level outcomes for the newest transformed batch; nothing for a type that was never transformed."""
+    """Row-level outcomes for the newest transformed batch; nothing where no batch has rows."""
     with home.database.read() as transaction:
         job_id = newest_job_with(transaction, connection, resource_type, Stage.TRANSFORM)
         parts = parts_of(transaction, job_id, Dataset.RECORDS, resource_type) if job_id else []
-    if job_id is None:
+    if job_id is None or not parts:
         return []
     claims = {claim.name for claim in row_level_for(resource_type)}
     batch = home.landing.open_parts([part.path for part in parts], columns=["remote_id", "evidence", "body"])

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import sqlalchemy as sa
 
+from holovitals_pipelines.engine.batches import SCHEMAS
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress, Silent
 from holovitals_pipelines.model.connection import ConnectionConfig
@@ -85,6 +86,18 @@ class JobSession:
             )
         return newest
 
+    def has_input(self, dataset: Dataset, resource_type: str) -> bool:
+        """Whether there is anything of the type to work on: a server may not offer every type that was asked for."""
+        try:
+            self.source_job(dataset, resource_type)
+        except JobError:
+            return False
+        return True
+
+    def rows_in(self, dataset: Dataset, resource_type: str) -> int:
+        with self.home.database.read() as transaction:
+            return sum(part.rows for part in parts_of(transaction, self.job_id, dataset, resource_type))
+
     def known_patients(self) -> Sequence[str]:
         """Remote patient ids, sorted: those linked already and those this job has just landed."""
         found: set[str] = set()
@@ -97,9 +110,12 @@ class JobSession:
         return sorted(found)
 
     def batch(self, dataset: Dataset, resource_type: str, columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
-        """This job's own parts of a dataset, streamed."""
+        """This job's own parts of a dataset, streamed; no rows where there are none."""
         with self.home.database.read() as transaction:
             parts = parts_of(transaction, self.job_id, dataset, resource_type)
+        if not parts:
+            empty = SCHEMAS[dataset].empty_table().select(columns or SCHEMAS[dataset].names)
+            return empty.to_reader()
         return self.home.landing.open_parts([part.path for part in parts], columns=columns)
 
     # progress of the extract

@@ -88,7 +88,10 @@ def no_patients() -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """What to read: `since` per type (None or absent means everything), and where an interrupted read stopped."""
+    """What to read: `since` per type (None or absent means everything), and where an interrupted read stopped.
+
+    `since` is the moment to ask from: the watermark with the overlap already taken off by who asks.
+    """
 
     resource_types: Sequence[str]
     since: Mapping[str, datetime | None] = field(default_factory=dict)

@@ -17,7 +17,7 @@ PROJECT = Path(__file__).parent
 def assemble() -> dg.Definitions:
     """Every declared connection is visible: by its YAML in `defs/` where it has one, by its defaults otherwise."""
     declared_here = dg.load_from_defs_folder(path_within_project=PROJECT)
-    named = {key.path[0] for key in declared_here.resolve_all_asset_keys()}
+    named = {key.path[0] for key in _keys(declared_here)}
     elsewhere = [
         EhrConnection(
             connection=connection.name,
@@ -31,8 +31,12 @@ def assemble() -> dg.Definitions:
     ]
     connections = dg.Definitions.merge(declared_here, *elsewhere)
     shared = dg.Definitions(
-        assets=statistics_assets(sorted(connections.resolve_all_asset_keys())),
+        assets=statistics_assets(sorted(_keys(connections))),
         resources={"home": HomeResource()},
         executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(connections, shared)
+
+
+def _keys(definitions: dg.Definitions) -> set[dg.AssetKey]:
+    return {key for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition) for key in asset.keys}

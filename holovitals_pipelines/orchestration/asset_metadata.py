@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+import orjson
 import pyarrow as pa
 
 from holovitals_pipelines.model.job import Outcome
@@ -26,22 +25,29 @@ def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
     return {name: dg.MetadataValue.int(getattr(outcome, name)) for name in counts}
 
 
-def shape_of(bodies: list[bytes]) -> dg.MarkdownMetadataValue:
-    """Which elements the resources have, and how many of them: a preview that shows no health data."""
+def shape_of(batch: pa.RecordBatchReader) -> dg.MarkdownMetadataValue:
+    """Which elements the resources of a batch have, and how many of them: a preview that shows no health data."""
     seen: Counter[str] = Counter()
-    for body in bodies[:SHAPE_SAMPLE]:
-        seen.update(key for key in json.loads(body) if key != "resourceType")
-    sample = len(bodies[:SHAPE_SAMPLE])
-    lines = ["| element | present in |", "| --- | ---: |"]
+    sample = 0
+    for piece in batch:
+        for body in piece.column("body").to_pylist():
+            if body is not None and sample < SHAPE_SAMPLE:
+                seen.update(key for key in orjson.loads(body) if key != "resourceType")
+                sample += 1
+        if sample >= SHAPE_SAMPLE:
+            break
+    if not sample:
+        return dg.MarkdownMetadataValue("no rows")
+    lines = [f"| element | of {sample:,} rows |", "| --- | ---: |"]
     lines += [f"| {name} | {count / sample:.0%} |" for name, count in sorted(seen.items(), key=lambda i: (-i[1], i[0]))]
-    return dg.MarkdownMetadataValue("\n".join(lines) if sample else "no rows")
+    return dg.MarkdownMetadataValue("\n".join(lines))
 
 
-def column_lineage(columns: Mapping[str, list[tuple[list[str], str]]]) -> dg.TableColumnLineage:
-    """Column → the upstream (asset key, column) pairs it comes from."""
+def records_lineage(connection: str, resource_type: str) -> dg.TableColumnLineage:
+    """Where each column of a records batch comes from in its extract."""
+    extract = dg.AssetKey([connection, "extract", resource_type])
+    sources = {name: name for name in ("remote_id", "version", "last_updated", "content_hash", "evidence", "body")}
+    sources["hash"] = "body"
     return dg.TableColumnLineage(
-        {
-            column: [dg.TableColumnDep(asset_key=dg.AssetKey(key), column_name=source) for key, source in sources]
-            for column, sources in columns.items()
-        }
+        {column: [dg.TableColumnDep(asset_key=extract, column_name=source)] for column, source in sources.items()}
     )

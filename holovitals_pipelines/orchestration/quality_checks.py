@@ -3,8 +3,6 @@
 Great Expectations takes seconds to import, so it is imported inside the check and nowhere else (dagster.md §8).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,7 +15,7 @@ from holovitals_pipelines.store.quality import save_quality
 
 if TYPE_CHECKING:
     from holovitals_pipelines.engine.session import JobSession
-    from holovitals_pipelines.quality.runner import CheckOutcome
+    from holovitals_pipelines.model.quality import CheckOutcome
 
 SEVERITY = {
     ErrorSeverity.CRITICAL: dg.AssetCheckSeverity.ERROR,
@@ -36,7 +34,7 @@ def structural_specs(connection: str, types: Iterable[str]) -> list[dg.AssetChec
     ]
 
 
-def structural_results(session: JobSession, resource_type: str) -> list[dg.AssetCheckResult]:
+def structural_results(session: "JobSession", resource_type: str) -> list[dg.AssetCheckResult]:
     """Judge the batch's structure; results go into the operational store too."""
     from holovitals_pipelines.quality.runner import run_structural
 
@@ -63,15 +61,26 @@ def quality_checks(connection: str, types: list[str]) -> dg.AssetChecksDefinitio
         wanted = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
         with home.open() as opened:
             for name in types:
-                if any(resource_type == name for resource_type, _ in wanted):
-                    for outcome in judge_newest_batch(opened, connection, name):
-                        if (name, outcome.name) in wanted:
-                            yield _result(connection, name, outcome)
+                claims = [claim for resource_type, claim in sorted(wanted) if resource_type == name]
+                judged = {o.name: o for o in judge_newest_batch(opened, connection, name)} if claims else {}
+                for claim in claims:
+                    outcome = judged.get(claim)
+                    yield _result(connection, name, outcome) if outcome else _nothing_new(connection, name, claim)
 
     return quality
 
 
-def _result(connection: str, resource_type: str, outcome: CheckOutcome) -> dg.AssetCheckResult:
+def _nothing_new(connection: str, resource_type: str, claim: str) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=[connection, "records", resource_type],
+        check_name=claim,
+        passed=True,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"rows": 0, "note": "nothing new to judge: no resource of this type has changed"},
+    )
+
+
+def _result(connection: str, resource_type: str, outcome: "CheckOutcome") -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=[connection, "records", resource_type],
         check_name=outcome.name,

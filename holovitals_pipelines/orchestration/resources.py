@@ -1,7 +1,5 @@
 """The engine's home as a Dagster resource, so that tests and deployments can point it elsewhere."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager
 from pathlib import Path
 

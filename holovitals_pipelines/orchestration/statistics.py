@@ -1,14 +1,12 @@
 """`sync_statistics`: the warehouse snapshot that notebooks read, published anew after each sync."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import dagster as dg
 
 from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.orchestration.resources import HomeResource
-from holovitals_pipelines.store.warehouse import describe_snapshot
+from holovitals_pipelines.store.warehouse import row_counts
 
 
 def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefinition]:
@@ -26,7 +24,7 @@ def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefiniti
     def sync_statistics(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult[None]:
         with home.open() as opened:
             snapshot = publish_statistics(opened)
-            tables = describe_snapshot(snapshot)
+            tables = row_counts(opened.settings.warehouse_folder)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": tables["sync_statistics"],

@@ -10,11 +10,11 @@ import dagster as dg
 
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home
-from holovitals_pipelines.engine.jobs import end_job, open_session
+from holovitals_pipelines.engine.jobs import CANCELLED, end_job, open_session
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.engine.worker import worker_name
-from holovitals_pipelines.model.errors import HoloVitalsError, TransientError
+from holovitals_pipelines.model.errors import HoloVitalsError, JobError, TransientError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import JobType, Stage
 from holovitals_pipelines.orchestration.run_progress import RunProgress
@@ -42,9 +42,13 @@ def stage_of_run(
             context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
             try:
                 yield session
-            except Exception as error:
-                if not isinstance(error, dg.Failure):
-                    end_job(session, failure_of(error))
+            except dg.Failure:  # the job has ended already
+                raise
+            except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+                end_job(session, JobError("the run was cancelled", code=CANCELLED, place=session.place))
+                raise
+            except (Exception, GeneratorExit) as error:  # GeneratorExit: Dagster gave the step up between two results
+                end_job(session, failure_of(error))
                 raise
     except HoloVitalsError as error:
         publish_statistics(home)
@@ -70,6 +74,16 @@ def finish_if_last(context: dg.AssetExecutionContext, session: JobSession, stage
     if not report.succeeded:
         publish_statistics(session.home)
         raise dg.Failure(description=describe_failure(report), metadata={"job": report.job_id}, allow_retries=False)
+
+
+def structure_is_broken(connection: str, resource_types: list[str]) -> JobError:
+    """The error that ends a job whose records batch breaks a structural claim; nothing of it is reconciled."""
+    return JobError(
+        f"the records batch of {', '.join(sorted(set(resource_types)))} breaks a structural claim",
+        code="quality.blocked",
+        place=f"connection {connection}",
+        remedy="look at the failed asset checks; the extract is landed and nothing was committed",
+    )
 
 
 def describe_failure(report: JobReport) -> str:

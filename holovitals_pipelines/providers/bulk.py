@@ -23,18 +23,18 @@ from holovitals_pipelines.model.errors import (
     VendorError,
 )
 from holovitals_pipelines.model.extract import Deletion, Page, Problem, ReadEvent, TypeDone
-from holovitals_pipelines.model.vocabulary import ErrorSeverity
 from holovitals_pipelines.providers.answers import Answer
 from holovitals_pipelines.providers.bulk_files import FILE_OPERATION, FilePlace, read_file
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.ndjson import Lines
-from holovitals_pipelines.providers.outcomes import outcome_problems, too_large, wrong_type
+from holovitals_pipelines.providers.outcomes import outcome_problems, tells_of_missing, too_large, wrong_type
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.providers.retry import retry_after
 
 STATUS_OPERATION = "GET $export-status"
 _CLEAN_UP_OPERATION = "DELETE $export-status"
 TOO_RECENT = "bulk.too_recent"
+BUSY = "bulk.busy"
 
 _SHORTEST_POLL_SECONDS = 0.1
 _LONGEST_UNASKED_POLL_SECONDS = 30.0
@@ -100,7 +100,7 @@ async def read_export(http: VendorHttp, export: Export, progress: Progress) -> A
     failed = False
     for resource_type in progress.remaining(export.resource_types):
         read = TypeRead(resource_type, watermark=manifest.transaction_time, complete=not progress.export.get("partial"))
-        pages = reader.pages(resource_type)
+        pages = reader.pages(read)
         async with aclosing(to_the_end(read, pages, progress, snapshot=export.snapshot)) as events:
             async for event in events:
                 failed = failed or (isinstance(event, TypeDone) and event.error is not None)
@@ -139,13 +139,23 @@ async def _kick_off(http: VendorHttp, export: Export, progress: Progress) -> Asy
 
 
 def _judge_kick_off(answer: Answer, place: str) -> VendorError | None:
-    # Epic: "Request not allowed: The Client requested this Group too recently." (vendors.md §3.5), 24 hours.
-    if answer.status >= 400 and b"too recently" in answer.body.lower():
+    """Epic's refusals, told by their text alone: "Request not allowed: The Client requested this Group too recently."
+    (24 hours), and the one for a client whose earlier export of the Group is still open (vendors.md §3.5)."""
+    text = answer.body.lower() if answer.status >= 400 else b""
+    if b"too recently" in text:
         return NotPermittedError(
             "the vendor refuses another export so soon after the last",
             code=TOO_RECENT,
             place=place,
             remedy="wait: the vendor's usual interval is 24 hours for each group and client",
+            status=answer.status,
+        )
+    if b"kickoff request: request not allowed" in text:
+        return NotPermittedError(
+            "the vendor refuses another export while an earlier one is open",
+            code=BUSY,
+            place=place,
+            remedy="resume or wait for the job that started it, or ask the vendor to close it",
             status=answer.status,
         )
     return None
@@ -224,7 +234,7 @@ class _Reader:
             try:
                 async for lines, _ in self._lines(file, "outcomes", FilePlace()):
                     problems = outcome_problems(lines.bodies, self._http.table, source=source, resource_type=None)
-                    if any(problem.severity is not ErrorSeverity.WARNING for problem in problems):
+                    if tells_of_missing(lines.bodies, self._http.table):
                         # Something was left out, so absence from this export says nothing.
                         self._progress.export["partial"] = True
                     yield Page(first, source, [], self._progress.cursor(), problems=problems)
@@ -262,8 +272,11 @@ class _Reader:
             )
         return pages
 
-    async def pages(self, resource_type: str) -> AsyncIterator[Page]:
+    async def pages(self, read: TypeRead) -> AsyncIterator[Page]:
+        """The resources of one type, file after file, from where `progress` left off."""
+        resource_type = read.resource_type
         place = self._progress.place_in(resource_type)
+        read.complete = read.complete and bool(place.get("complete", True))
         start = int(place.get("file", 0))
         count = len(self._files(resource_type))
         for number in range(start, count):
@@ -271,7 +284,7 @@ class _Reader:
             file = self._files(resource_type)[number]
             name = f"{resource_type} {number + 1} of {count}"
             async for lines, behind in self._lines(file, name, at, resource_type=resource_type, number=number):
-                yield self._page(resource_type, name, lines, number, behind)
+                yield self._page(read, name, lines, number, behind)
 
     def _files(self, resource_type: str) -> list[ManifestFile]:
         return [file for file in self._manifest.output if file.type == resource_type]
@@ -310,7 +323,8 @@ class _Reader:
             expected=file.count,
         )
 
-    def _page(self, resource_type: str, name: str, lines: Lines, number: int, behind: FilePlace) -> Page:
+    def _page(self, read: TypeRead, name: str, lines: Lines, number: int, behind: FilePlace) -> Page:
+        resource_type = read.resource_type
         source = f"{FILE_OPERATION} {name}"
         limit = self._http.settings.max_resource_bytes
         problems = [
@@ -327,13 +341,17 @@ class _Reader:
                 if found is not None:
                     refused[index] = found
             problems += [problem for found in refused.values() for problem in found]
+            outcomes = [bodies[index] for index in refused]
+            read.complete = read.complete and not tells_of_missing(outcomes, self._http.table)
             numbers = [line for index, line in enumerate(numbers) if index not in refused]
             bodies = [body for index, body in enumerate(bodies) if index not in refused]
         return Page(
             resource_type=resource_type,
             source=source,
             bodies=bodies,
-            cursor=self._progress.reach(resource_type, {"file": number, "at": behind.as_dict()}),
+            cursor=self._progress.reach(
+                resource_type, {"file": number, "at": behind.as_dict(), "complete": read.complete}
+            ),
             lines=numbers,
             problems=problems,
             received_bytes=sum(map(len, bodies)) + len(bodies),

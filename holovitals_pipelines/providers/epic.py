@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
-from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedError
+from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, ErrorSeverity, Provider
-from holovitals_pipelines.providers.bulk import TOO_RECENT
+from holovitals_pipelines.providers.bulk import BUSY, TOO_RECENT
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
 from holovitals_pipelines.providers.http import VendorHttp
@@ -174,18 +174,16 @@ class EpicAdapter(FhirConnection):
     def _params(self, request: ReadRequest, resource_type: str) -> list[tuple[str, str]]:
         how = EPIC_TYPES.get(resource_type, _WHOLE)
         params = [*how.params, self._count()]
-        watermark = request.since.get(resource_type)
-        if watermark is not None and how.time_parameter is not None and request.only_patients is None:
-            params.append((how.time_parameter, f"ge{self._window_start(request, resource_type, watermark)}"))
+        since = request.since.get(resource_type)
+        if since is not None and how.time_parameter is not None and request.only_patients is None:
+            params.append((how.time_parameter, f"ge{self._window_start(resource_type, since)}"))
         return params
 
-    def _window_start(self, request: ReadRequest, resource_type: str, watermark: datetime) -> str:
+    def _window_start(self, resource_type: str, since: datetime) -> str:
         if EPIC_TYPES[resource_type].mechanism is ChangeMechanism.LAST_UPDATED:
-            since = self._since(request, resource_type)
-            assert since is not None
             return instant(since)
         # A day more than configured: Epic reads dates in the site's own time zone.
-        start = watermark - timedelta(days=self.config.read.date_rescan_days + 1)
+        start = since - timedelta(days=self.config.read.date_rescan_days + 1)
         return start.date().isoformat()
 
     def _patients(self, request: ReadRequest) -> list[str]:
@@ -214,7 +212,7 @@ def _patients_first(types: Sequence[str]) -> list[str]:
 
 
 def _asked_too_recently(event: ReadEvent) -> bool:
-    return isinstance(event, TypeDone) and isinstance(event.error, NotPermittedError) and event.error.code == TOO_RECENT
+    return isinstance(event, TypeDone) and event.error is not None and event.error.code in (TOO_RECENT, BUSY)
 
 
 _KNOWN_ONLY = Problem(

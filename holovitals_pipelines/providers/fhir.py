@@ -148,7 +148,7 @@ class FhirAdapter(FhirConnection):
         return [name for name in types if request.since.get(name) is None or not self._filters_by_time(name)]
 
     def _export(self, request: ReadRequest, types: Sequence[str]) -> Export:
-        moments = [self._since(request, name) for name in types]
+        moments = [request.since.get(name) for name in types]
         known = [moment for moment in moments if moment is not None]
         since = min(known) if len(known) == len(types) else None
         level = self._export_level()
@@ -167,7 +167,7 @@ class FhirAdapter(FhirConnection):
         elif request.only_patients is not None:
             pages = self._by_patient(sorted(request.only_patients), read, progress, None)
         else:
-            since = self._since(request, resource_type) if self._filters_by_time(resource_type) else None
+            since = request.since.get(resource_type) if self._filters_by_time(resource_type) else None
             snapshot = since is None and request.until is None
             pages = self._whole_type(request, read, progress, since)
         async with aclosing(to_the_end(read, pages, progress, snapshot=snapshot)) as events:

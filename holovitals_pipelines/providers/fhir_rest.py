@@ -19,7 +19,13 @@ from holovitals_pipelines.model.extract import Deletion, Problem
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
 from holovitals_pipelines.providers.answers import Answer, Meaning, rule_error
 from holovitals_pipelines.providers.http import VendorHttp
-from holovitals_pipelines.providers.outcomes import issues_with_rules, outcome_problems, too_large, wrong_type
+from holovitals_pipelines.providers.outcomes import (
+    issues_with_rules,
+    outcome_problems,
+    tells_of_missing,
+    too_large,
+    wrong_type,
+)
 from holovitals_pipelines.providers.retry import http_date
 
 _MOST_RESTARTS = 2
@@ -173,10 +179,6 @@ def _found(http: VendorHttp, query: Query, answer: Answer, page: BundlePage, pla
     limit = http.settings.max_resource_bytes
     wanted, source = query.resource_type, query.source
     problems = outcome_problems(page.outcomes, http.table, source=source, resource_type=wanted)
-    partial = any(problem.severity is ErrorSeverity.ERROR for problem in problems) or any(
-        rule is not None and rule.meaning is Meaning.PARTIAL
-        for _, _, rule in issues_with_rules(page.outcomes, http.table)
-    )
     bodies = []
     for entry in page.entries:
         if entry.resource_type != wanted:
@@ -195,7 +197,7 @@ def _found(http: VendorHttp, query: Query, answer: Answer, page: BundlePage, pla
         ],
         served_at=http_date(answer.headers.get("date")),
         received_bytes=len(answer.body),
-        partial=partial,
+        partial=tells_of_missing(page.outcomes, http.table),
         place=place,
     )
 

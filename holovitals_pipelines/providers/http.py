@@ -315,7 +315,8 @@ class VendorHttp:
                 return response
             if self._vendor_refuses(call, body := await self._body(call, response)):
                 # Epic answers "merged" (4107) with a redirect to the survivor: the code is the news (vendors.md §3.3).
-                return httpx.Response(response.status_code, headers={"content-type": FHIR_JSON}, content=body)
+                status, known_as = response.status_code, {"content-type": FHIR_JSON}
+                return httpx.Response(status, headers=known_as, content=body, request=request)
             target = self.resolve(location, against=target)
             if not self.is_own(target):
                 # Cerner's files redirect to a pre-signed store that refuses, and must not see, our token.

@@ -43,6 +43,19 @@ def outcome_problems(
     return problems
 
 
+def tells_of_missing(outcomes: Iterable[bytes], table: VendorTable) -> bool:
+    """Whether outcomes say that the answer holds less than there is, so that absence from it says nothing."""
+    return any(
+        rule.meaning is Meaning.PARTIAL or (rule.meaning not in _HARMLESS and issue.severity in ("fatal", "error"))
+        if rule is not None
+        else issue.severity in ("fatal", "error")
+        for _, issue, rule in issues_with_rules(outcomes, table)
+    )
+
+
+_HARMLESS = (Meaning.IGNORE, Meaning.NOTICE)
+
+
 def described(issue: OutcomeIssue) -> str:
     """The issue's codes in brackets, as far as they are codes; its texts may hold health data and are left out."""
     said = [

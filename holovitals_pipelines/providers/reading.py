@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Self
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
@@ -85,11 +85,6 @@ class FhirConnection(ABC):
             return []
         problems, authorizer.problems = authorizer.problems, []
         return problems
-
-    def _since(self, request: ReadRequest, resource_type: str) -> datetime | None:
-        """The watermark less the overlap (sync-protocol.md §2.4)."""
-        watermark = request.since.get(resource_type)
-        return None if watermark is None else watermark - timedelta(seconds=self.config.read.overlap_seconds)
 
     def _group_export(self, types: Sequence[str], since: datetime | None = None) -> Export:
         assert self.config.read.group is not None

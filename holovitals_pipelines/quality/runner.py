@@ -134,8 +134,7 @@ class _Structure:
         ]
 
     def _fetch(self, sql: str, parameters: Mapping[str, Any] | None = None) -> tuple[Any, ...]:
-        row = self._connection.execute(sql, parameters).fetchone()
-        assert row is not None
+        (row,) = self._connection.execute(sql, parameters).fetchall()
         return tuple(row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.clock import Clock, instant
 from holovitals_pipelines.sandbox.faults import FaultPlan, fault_from
 from holovitals_pipelines.sandbox.people import merge_patients
-from holovitals_pipelines.sandbox.site import Site
+from holovitals_pipelines.sandbox.site import Site, apply_settings
 from holovitals_pipelines.sandbox.wire import RequestLog
 
 
@@ -99,10 +100,6 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         return PlainTextResponse("".join(f"{site.records.identity(number)}\n" for number in living))
 
     async def settings(request: Request) -> Response:
-        from dataclasses import asdict
-
-        from holovitals_pipelines.sandbox.server import apply_settings
-
         site = site_of(request)
         if site is None:
             return _json({"error": "no such dialect"}, 404)

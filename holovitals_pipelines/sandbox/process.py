@@ -37,6 +37,7 @@ class RunningSandbox:
         """End the child; does nothing when it has ended already."""
         if self.process.stdin is not None:
             self.process.stdin.close()
+        self.process.terminate()  # a fork of the parent may still hold the pipe open
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -78,11 +79,16 @@ def start_sandbox(
     command = [sys.executable, "-m", "holovitals_pipelines.sandbox", "--until-stdin-closes", "--port", str(port)]
     command += ["--dialects", ",".join(dialects), "--patients", str(patients), "--seed", str(seed)]
     if data is not None:
-        command += ["--data", str(data)]
+        command += ["--data", str(data.resolve())]
     if credentials is not None:
-        command += ["--clients", str(credentials.clients), "--smart", ",".join(dialects if smart is None else smart)]
+        command += [
+            "--clients",
+            str(credentials.clients.resolve()),
+            "--smart",
+            ",".join(dialects if smart is None else smart),
+        ]
     if spool_folder is not None:
-        command += ["--spool-folder", str(spool_folder)]
+        command += ["--spool-folder", str(spool_folder.resolve())]
     for dialect, knobs in (settings or {}).items():
         for name, value in knobs.items():
             text = ",".join(value) if isinstance(value, list | tuple) else str(value)

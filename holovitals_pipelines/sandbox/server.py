@@ -9,7 +9,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from holovitals_pipelines.sandbox.population import population
 from holovitals_pipelines.sandbox.protocols.bulk import Exports
 from holovitals_pipelines.sandbox.protocols.smart_backend import Client, TokenService, read_clients
 from holovitals_pipelines.sandbox.records import Records
-from holovitals_pipelines.sandbox.site import Expiring, Session, Site
+from holovitals_pipelines.sandbox.site import Expiring, Session, Site, apply_settings
 from holovitals_pipelines.sandbox.sources import ndjson_lines
 from holovitals_pipelines.sandbox.wire import RequestLog, Transports, Wire
 
@@ -90,7 +90,7 @@ def _site(name: str, config: SandboxConfig, clock: Clock, clients: list[Client])
     tokens = None
     if name in config.smart and dialect.tokens is not None:
         tokens = TokenService(dialect.tokens(settings), clients, clock)
-    sessions: Expiring[Session] = Expiring(clock, getattr(settings, "session_seconds", 600.0))
+    sessions: Expiring[Session] = Expiring(clock)
     return Site(dialect, records, clock, settings, tokens, sessions, Exports())
 
 
@@ -102,24 +102,6 @@ def _resources(config: SandboxConfig, name: str) -> Iterable[tuple[str, bytes]]:
 
 def _placed(resources: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
     return (("synthetic population", body) for body in resources)
-
-
-def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
-    """The knobs with some turned; text is read as the knob's own type. Raises ConfigurationError for unknown knobs."""
-    known = {knob.name: getattr(settings, knob.name) for knob in fields(settings)}
-    turned: dict[str, Any] = {}
-    for name, value in changes.items():
-        if name not in known:
-            raise ConfigurationError(
-                f"there is no setting {name!r}",
-                code="sandbox.unknown_setting",
-                remedy=f"choose from {', '.join(known)}",
-            )
-        if isinstance(known[name], tuple):
-            turned[name] = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
-        else:
-            turned[name] = type(known[name])(value)
-    return replace(settings, **turned)
 
 
 def check_host(host: str, allow_other_hosts: bool) -> None:

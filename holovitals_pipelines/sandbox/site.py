@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from starlette.routing import BaseRoute
 
+from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.clock import Clock
 from holovitals_pipelines.sandbox.records import Present, Records
 
@@ -48,15 +49,14 @@ class Dialect:
 class Expiring(Generic[Kept]):
     """Things remembered under an unguessable token until they expire; the oldest go first when there are too many."""
 
-    def __init__(self, clock: Clock, seconds: float, limit: int = 2000) -> None:
+    def __init__(self, clock: Clock, limit: int = 2000) -> None:
         self._clock = clock
-        self._ms = seconds * 1000
         self._limit = limit
         self._kept: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
 
-    def keep(self, thing: Kept) -> str:
+    def keep(self, thing: Kept, seconds: float) -> str:
         token = secrets.token_urlsafe(18)
-        self._kept[token] = (self._clock.now_ms() + self._ms, thing)
+        self._kept[token] = (self._clock.now_ms() + seconds * 1000, thing)
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
         return token
@@ -97,3 +97,21 @@ class Site:
     """Retired patient → survivor."""
     shared: dict[str, Any] = field(default_factory=dict)
     """What the dialect itself remembers (counters of the day)."""
+
+
+def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
+    """The knobs with some turned; text is read as the knob's own type. Raises ConfigurationError for unknown knobs."""
+    known = {knob.name: getattr(settings, knob.name) for knob in fields(settings)}
+    turned: dict[str, Any] = {}
+    for name, value in changes.items():
+        if name not in known:
+            raise ConfigurationError(
+                f"there is no setting {name!r}",
+                code="sandbox.unknown_setting",
+                remedy=f"choose from {', '.join(known)}",
+            )
+        if isinstance(known[name], tuple):
+            turned[name] = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        else:
+            turned[name] = type(known[name])(value)
+    return replace(settings, **turned)

@@ -25,7 +25,9 @@ Row = tuple[Any, ...]
 OnConflict = Literal["error", "ignore", "update"]
 
 WRITE_ROWS = 20_000
-READ_ROWS = 50_000
+READ_ROWS = 5_000
+"""Small enough that a batch of tuples stays in the processor's cache: 1.8 µs a row, against 2.5 with 50,000."""
+
 KEYS_A_QUERY = 1_000
 
 

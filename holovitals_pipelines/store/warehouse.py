@@ -24,7 +24,8 @@ from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.store.bulk import stream_arrow
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.landing import sync_folder
-from holovitals_pipelines.store.warehouse_schema import WarehouseTable, schema_version, warehouse_tables
+from holovitals_pipelines.store.warehouse_columns import WarehouseTable
+from holovitals_pipelines.store.warehouse_schema import schema_version, warehouse_tables
 
 POINTER = "current"
 KEPT_SNAPSHOTS = 3
@@ -108,6 +109,17 @@ def current_snapshot(folder: Path) -> Snapshot:
     return snapshot
 
 
+def row_counts(folder: Path) -> dict[str, int]:
+    """Rows by table of the current snapshot. Raises StoreError when there is none."""
+    with open_current(folder) as warehouse:
+        names = [name for (name,) in warehouse.execute("select table_name from duckdb_tables() order by 1").fetchall()]
+        counts = {}
+        for name in names:
+            [(rows,)] = warehouse.execute(f'select count(*) from "{name}"').fetchall()  # noqa: S608 names from the catalogue
+            counts[name] = int(rows)
+    return counts
+
+
 def snapshot_age(folder: Path, at: datetime) -> timedelta:
     """How long before `at` the current snapshot's data was read. Raises StoreError when there is none."""
     return at - current_snapshot(folder).as_of
@@ -158,18 +170,16 @@ def _fill(
     warehouse: duckdb.DuckDBPyConnection, transaction: sa.Connection, table: WarehouseTable, settled: datetime | None
 ) -> None:
     query = table.select()
-    if settled is not None and table.changes_at is not None:
-        name = f'"{table.name}"'
-        warehouse.execute(
-            f'INSERT INTO {name} SELECT * FROM previous.{name} WHERE "{table.changes_at}" < ?',  # noqa: S608 our own names
-            [settled],
-        )
+    copied = settled is not None and table.changes_at is not None
+    if copied:
         changed = next(column.source for column in table.columns if column.name == table.changes_at)
         assert changed is not None
         query = query.where(sa.or_(changed >= settled, changed.is_(None)))
     warehouse.register("incoming", stream_arrow(transaction, query, table.arrow_schema()))
     warehouse.execute(table.insert_sql("incoming"))
     warehouse.unregister("incoming")
+    if copied:
+        warehouse.execute(table.copy_sql("previous"), [settled])
 
 
 # the folder

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from holovitals_pipelines.workbench.tables import grouped
+
 _TONES = {
     "good": ("#009E73", "✓"),
     "look": ("#D55E00", "!"),
@@ -93,7 +95,7 @@ def _tone(problems: int, ended: int) -> str:
 
 
 def _count(value: Any) -> str:
-    return f"{int(value):,}".replace(",", "\u202f")
+    return grouped(int(value))
 
 
 def _last_sync(at: Any, now: datetime) -> tuple[str, str]:

@@ -30,6 +30,9 @@ Drawn = TypeVar("Drawn")
 WIDTH = 680
 BAR = 18
 
+SHORTEST_MS = 0.1
+"""Shorter times are drawn here: a logarithmic axis has no zero."""
+
 NOTHING_YET = "Nothing to draw yet: run «holovitals demo», or «holovitals sync», then bench.refresh()."
 
 
@@ -37,9 +40,9 @@ def trend(frame: pd.DataFrame) -> alt.Chart | alt.VConcatChart:
     """`Workbench.trend()`: resources read a day by connection, above the jobs of the day by outcome."""
     if frame.empty:
         return _nothing("Resources read a day")
-    day = alt.X("yearmonthdate(day):T", title="day (UTC)")
-    # One day alone is a band as wide as the chart without this.
-    day_of_bar = alt.X("yearmonthdate(day):O", title="day (UTC)", axis=alt.Axis(labelAngle=-40, format="%b %d"))
+    day = alt.X(
+        "yearmonthdate(day):T", title="day (UTC)", axis=alt.Axis(format="%b %d", tickCount="day", labelOverlap=True)
+    )
     lines = (
         alt.Chart(_plain(frame), title="Resources read a day, by connection")
         .mark_line(point=alt.OverlayMarkDef(size=60))
@@ -54,18 +57,21 @@ def trend(frame: pd.DataFrame) -> alt.Chart | alt.VConcatChart:
     jobs = frame.assign(completed=frame["jobs"] - frame["failed_jobs"], failed=frame["failed_jobs"]).melt(
         id_vars=["day"], value_vars=list(JOBS), var_name="ended", value_name="count"
     )
+    counts = jobs.groupby(["day", "ended"], as_index=False).sum()
+    most = int(counts.groupby("day")["count"].sum().max())
     bars = (
-        alt.Chart(_plain(jobs.groupby(["day", "ended"], as_index=False).sum()), title="Jobs a day, by how they ended")
+        alt.Chart(_plain(counts), title="Jobs a day, by how they ended")
         .mark_bar()
         .encode(
-            x=day_of_bar,
-            y=alt.Y("count:Q", title="jobs", axis=alt.Axis(tickMinStep=1)),
+            x=day,
+            y=alt.Y("count:Q", title="jobs", axis=alt.Axis(format="d", tickCount=min(most, 4))),
             color=_colours("ended", "job ended", JOBS),
             tooltip=["day:T", "ended:N", "count:Q"],
         )
         .properties(width=WIDTH, height=110)
     )
-    return _dressed(alt.vconcat(lines, bars).resolve_scale(color="independent"))
+    both: alt.VConcatChart = alt.vconcat(lines, bars).resolve_scale(color="independent", x="shared")
+    return _dressed(both)
 
 
 def volumes(frame: pd.DataFrame) -> alt.Chart:
@@ -73,7 +79,7 @@ def volumes(frame: pd.DataFrame) -> alt.Chart:
     if frame.empty:
         return _nothing("Resources read, by type and outcome")
     order = {name: position for position, name in enumerate(OUTCOMES)}
-    chart = (
+    chart: alt.Chart = (
         alt.Chart(
             _plain(frame.assign(position=frame["outcome"].map(order))), title="Resources read, by type and outcome"
         )
@@ -95,7 +101,7 @@ def stages(frame: pd.DataFrame) -> alt.Chart:
     if frame.empty:
         return _nothing("Slowest stages")
     labelled = frame.assign(what=frame["connection"] + " · " + frame["resource_type"] + " · " + frame["stage"])
-    chart = (
+    chart: alt.Chart = (
         alt.Chart(_plain(labelled), title="Slowest stages")
         .mark_bar(height=BAR - 4)
         .encode(
@@ -120,7 +126,13 @@ def latency(frame: pd.DataFrame) -> alt.Chart | alt.LayerChart | alt.FacetChart:
     """`Workbench.latency()`: how long requests took by operation, from the usual (p50) to the slow (p95)."""
     if frame.empty:
         return _nothing("What requests cost")
-    labelled = _plain(frame.assign(what=frame["connection"] + " · " + frame["operation"]))
+    labelled = _plain(
+        frame.assign(
+            what=frame["connection"] + " · " + frame["operation"],
+            usual=frame["p50_ms"].clip(lower=SHORTEST_MS),
+            slow=frame["p95_ms"].clip(lower=SHORTEST_MS),
+        )
+    )
     base = alt.Chart(labelled, title="What requests cost: usual (p50, filled) to slow (p95, open)").encode(
         y=alt.Y("what:N", title=None, sort=alt.SortField("p95_ms", "descending"), axis=alt.Axis(labelLimit=320)),
         tooltip=[
@@ -134,16 +146,15 @@ def latency(frame: pd.DataFrame) -> alt.Chart | alt.LayerChart | alt.FacetChart:
             alt.Tooltip("max_ms:Q", format=",.1f"),
         ],
     )
-    milliseconds = alt.Scale(type="symlog")
+    scale = alt.Scale(type="log", nice=True)
+    axis = alt.Axis(format="~g", tickCount=6)
     chart = alt.layer(
         base.mark_rule(strokeWidth=2, color="#8C8C8C").encode(
-            x=alt.X("p50_ms:Q", title="time to answer (milliseconds, logarithmic)", scale=milliseconds), x2="p95_ms:Q"
+            x=alt.X("usual:Q", title="time to answer (milliseconds, logarithmic)", scale=scale, axis=axis), x2="slow:Q"
         ),
-        base.mark_point(size=70, filled=True, opacity=1, color="#0072B2").encode(
-            x=alt.X("p50_ms:Q", scale=milliseconds)
-        ),
+        base.mark_point(size=70, filled=True, opacity=1, color="#0072B2").encode(x=alt.X("usual:Q", scale=scale)),
         base.mark_point(size=70, filled=False, strokeWidth=2, opacity=1, color="#D55E00").encode(
-            x=alt.X("p95_ms:Q", scale=milliseconds)
+            x=alt.X("slow:Q", scale=scale)
         ),
     ).properties(width=WIDTH - 120, height=alt.Step(BAR + 4))
     return _dressed(chart)
@@ -161,7 +172,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _nothing(title: str) -> alt.Chart:
-    chart = (
+    chart: alt.Chart = (
         alt.Chart(pd.DataFrame({"text": [NOTHING_YET]}), title=title)
         .mark_text(fontSize=13, color="#595959")
         .encode(text="text:N")

@@ -32,9 +32,8 @@ def open_newest(folder: Path) -> OpenSnapshot:
         if error.code != "warehouse.missing":
             raise
         return OpenSnapshot(_empty(), None)
-    row = connection.execute("select as_of from snapshot_info").fetchone()
-    assert row is not None
-    return OpenSnapshot(connection, row[0])
+    ((as_of,),) = connection.execute("select as_of from snapshot_info").fetchall()
+    return OpenSnapshot(connection, as_of)
 
 
 def _empty() -> duckdb.DuckDBPyConnection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
 
@@ -253,11 +253,11 @@ def test_the_watermark_is_the_servers_clock_at_the_first_answer(clock: FastClock
         assert read(server, clock).done["Patient"].watermark == served_at
 
 
-def test_an_incremental_read_asks_from_the_watermark_less_the_overlap(clock: FastClock) -> None:
-    watermark = datetime(2026, 1, 31, 8, 2, 10, 123456, tzinfo=UTC)
-    request = ReadRequest(resource_types=["Patient"], since={"Patient": watermark})
+def test_an_incremental_read_asks_from_the_moment_given_in_utc(clock: FastClock) -> None:
+    since = datetime(2026, 1, 31, 10, 0, 0, 123999, tzinfo=timezone(timedelta(hours=2)))
+    request = ReadRequest(resource_types=["Patient"], since={"Patient": since})
     with served(pages(1)) as server:
-        result = read(server, clock, request, overlap_seconds=130, page_size=77)
+        result = read(server, clock, request, page_size=77)
         [seen] = server.of("/fhir/Patient")
     assert seen.param("_lastUpdated") == "ge2026-01-31T08:00:00.123Z"
     assert seen.param("_count") == "77"

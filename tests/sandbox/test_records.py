@@ -25,7 +25,9 @@ def test_server_meta_is_spliced_in_and_nothing_else_changes() -> None:
 
 def test_other_meta_and_a_contained_meta_keep_their_bytes() -> None:
     shown = with_server_meta(ODD, glance(ODD), 4, 1_704_067_200_000)
-    assert b'"meta":{"versionId":"4","lastUpdated":"2024-01-01T00:00:00.000Z","tag":[{"code":"meta"}],"x":1.50}' in shown
+    assert (
+        b'"meta":{"versionId":"4","lastUpdated":"2024-01-01T00:00:00.000Z","tag":[{"code":"meta"}],"x":1.50}' in shown
+    )
     assert b'"id":"b","meta":{"versionId":"3"}' in shown and b'"value":7.10' in shown
 
 

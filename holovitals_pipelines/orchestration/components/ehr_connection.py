@@ -1,7 +1,5 @@
 """The one place where a connection's assets are built: extract, records and conflicts, one key a resource type."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,15 +16,15 @@ from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
 from holovitals_pipelines.model.job import Outcome
 from holovitals_pipelines.model.vocabulary import Dataset, Provider, Stage
 from holovitals_pipelines.orchestration.asset_metadata import (
-    column_lineage,
     column_schema,
     outcome_metadata,
+    records_lineage,
     shape_of,
 )
 from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
 from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_results, structural_specs
 from holovitals_pipelines.orchestration.resources import HomeResource
-from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run
+from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run, structure_is_broken
 from holovitals_pipelines.providers.catalogue import usual_types
 
 
@@ -117,7 +115,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                 for name in _selected(context, offered):
                     row = session.stage_row(name, Stage.EXTRACT)
                     outcome = outcomes.get(name, Outcome())
-                    complete = row is not None and row.state == "done"
+                    complete = row is None or row.state == "done"
                     yield dg.MaterializeResult(
                         asset_key=[connection, "extract", name],
                         metadata={
@@ -126,11 +124,12 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                             "bytes": outcome.bytes,
                             "refused": outcome.quarantined,
                             "seconds": round(outcome.extract_seconds, 2),
-                            "mechanism": (row.mechanism if row else None) or "-",
+                            "changes are found by": (row.mechanism if row else None) or "the server does not offer this type",
                             "holovitals job": session.job_id,
                         },
                         check_results=[
                             dg.AssetCheckResult(
+                                asset_key=[connection, "extract", name],
                                 check_name="the_read_is_complete",
                                 passed=complete,
                                 metadata={"error": (row.error_message if row else None) or "-"},
@@ -156,26 +155,28 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
         def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                blocked: list[str] = []
                 for name in _selected(context, offered):
-                    transform(session, name)
+                    if session.has_input(Dataset.EXTRACT, name):
+                        transform(session, name)
                     outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
-                    passed, bodies = session.batch_sample(Dataset.RECORDS, name)
+                    checks = structural_results(session, name)
+                    blocked += [name for check in checks if not check.passed]
                     yield dg.MaterializeResult(
                         asset_key=[connection, "records", name],
                         metadata={
-                            "dagster/partition_row_count": passed,
+                            "dagster/partition_row_count": session.rows_in(Dataset.RECORDS, name),
                             "dagster/column_schema": column_schema(batches.RECORDS),
-                            "dagster/column_lineage": column_lineage(
-                                {c: [([connection, "extract", name], c)] for c in ("remote_id", "version", "last_updated", "body")}
-                                | {"hash": [([connection, "extract", name], "body")]}
-                            ),
+                            "dagster/column_lineage": records_lineage(connection, name),
                             "unchanged bytes": outcome.unchanged,
                             "quarantined": outcome.quarantined,
                             "seconds": round(outcome.transform_seconds, 2),
-                            "shape": shape_of(bodies),
+                            "shape": shape_of(session.batch(Dataset.RECORDS, name, ["body"])),
                         },
-                        check_results=structural_results(session, name),
+                        check_results=checks,
                     )
+                if blocked:
+                    raise structure_is_broken(connection, blocked)
                 finish_if_last(context, session, Stage.TRANSFORM)
 
         return records_layer
@@ -195,7 +196,8 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
                 for name in _selected(context, offered):
-                    reconcile(session, name)
+                    if session.has_input(Dataset.RECORDS, name):
+                        reconcile(session, name)
                     outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
                     yield dg.MaterializeResult(
                         asset_key=[connection, "conflicts", name],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,6 @@ class RunInProcess:
 
     def __init__(self, dagster_home: Path) -> None:
         os.environ["DAGSTER_HOME"] = str(dagster_home)
-        logging.getLogger("dagster").setLevel(logging.ERROR)  # the event log has it all; a terminal wants the summary
         self._instance = dg.DagsterInstance.get()
         self._definitions = assemble()
 
@@ -33,17 +31,21 @@ class RunInProcess:
         result = job.execute_in_process(
             instance=self._instance,
             partition_key=datetime.now(UTC).strftime("%Y-%m-%d"),
-            run_config={"ops": {f"{connection}_extract": {"config": {"full": full}}}},
+            run_config={
+                "ops": {f"{connection}_extract": {"config": {"full": full}}},
+                # The event log has everything; a terminal wants the summary.
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
             raise_on_error=False,
         )
         run = self._instance.get_run_by_id(result.run_id)
         job_id = run.tags.get(JOB_TAG) if run else None
         if job_id is None:
             raise JobError(
-                "the run ended before its job began; its first failed step says why",
+                "the run ended before its job began",
                 code="dagster.run_without_job",
-                place=f"run {result.run_id}",
-                remedy="holovitals ui, then look at the run",
+                place=f"connection {connection}, run {result.run_id}",
+                remedy="is another job at work on the connection? Otherwise see the run's first failed step: holovitals ui",
             )
         with open_home(settings) as home:
             return report_of(home, job_id)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from holovitals_pipelines.sandbox.population import catalogue
-from holovitals_pipelines.sandbox.population.catalogue import ACUTE, CHRONIC, TERMINOLOGY, Disorder, ready
+from holovitals_pipelines.sandbox.population.catalogue import care, disorders, measures
+from holovitals_pipelines.sandbox.population.catalogue.coding import TERMINOLOGY, ready
+from holovitals_pipelines.sandbox.population.catalogue.disorders import ACUTE, CHRONIC, Disorder
 from holovitals_pipelines.sandbox.population.chance import Chance
 from holovitals_pipelines.sandbox.population.chart import Chart
 from holovitals_pipelines.sandbox.population.patient import write_patient
@@ -46,8 +47,8 @@ def write_chart(site: Site, index: int) -> list[bytes]:
     write_patient(chart)
     end = who.death or TODAY
     onsets = _onsets(who, chance, end)
-    allergies = [] if chance.happens(0.7) else sorted({chance.whole(0, len(catalogue.ALLERGENS) - 1) for _ in range(2)})
-    smoking = chance.one_of(catalogue.SMOKING_ANSWERS)
+    allergies = [] if chance.happens(0.7) else sorted({chance.whole(0, len(care.ALLERGENS) - 1) for _ in range(2)})
+    smoking = chance.one_of(measures.SMOKING_ANSWERS)
     adult_height = chance.around(163 if who.sex == "female" else 176, 6)
     heaviness = chance.around(23.0, 1.6) + (10.0 if any(o.disorder.name == "obesity" for o in onsets) else 0.0)
     given: set[int] = set()
@@ -115,7 +116,7 @@ def _acute(who: Person, chance: Chance, day: int, allergies: list[int]) -> Disor
     disorder = chance.one_of(ACUTE)
     if who.age(day) < disorder.from_age:
         return None
-    if catalogue.AMOXICILLIN in disorder.drugs and not catalogue.NO_PENICILLIN.isdisjoint(allergies):
+    if disorders.AMOXICILLIN in disorder.drugs and not care.NO_PENICILLIN.isdisjoint(allergies):
         return None
     return disorder
 
@@ -125,11 +126,11 @@ def _write_encounter(
 ) -> tuple[str, bool]:
     emergency = acute is not None and acute.name in ("whiplash", "ankle") and chart.chance.happens(0.5)
     if emergency:
-        kind, code = catalogue.EMERGENCY, "EMER"
+        kind, code = care.EMERGENCY, "EMER"
     elif acute is not None:
-        kind, code = catalogue.SYMPTOM, "AMB"
+        kind, code = care.SYMPTOM, "AMB"
     else:
-        kind, code = catalogue.WELL_CHILD if chart.person.age(day) < 12 else catalogue.CHECK_UP, "AMB"
+        kind, code = care.WELL_CHILD if chart.person.age(day) < 12 else care.CHECK_UP, "AMB"
     identity = chart.new_id()
     where = chart.chance.whole(0, 7)
     resource: dict[str, Any] = {
@@ -137,7 +138,7 @@ def _write_encounter(
         "id": identity,
         "status": "finished",
         "class": _CLASSES[code],
-        "type": [catalogue.FOLLOW_UP if is_last and acute is None and chart.person.age(day) >= 12 else kind],
+        "type": [care.FOLLOW_UP if is_last and acute is None and chart.person.age(day) >= 12 else kind],
         "subject": chart.patient,
         "participant": [{"type": _ATTENDING, "individual": doctor}],
         "period": {"start": chart.moment(day, minute), "end": chart.moment(day, minute + (180 if emergency else 30))},
@@ -169,7 +170,7 @@ def _write_laboratory(
         wanted.add("lipids")
     if chart.chance.happens(0.18):
         wanted.add("blood")
-    for panel in catalogue.PANELS:
+    for panel in measures.PANELS:
         if panel in wanted:
             write_panel(occasion, panel, known.keys())
 
@@ -179,13 +180,13 @@ def _write_prevention(
 ) -> None:
     chance = chart.chance
     place = chart.location(day)
-    for number, (start, stop, vaccine) in enumerate(catalogue.VACCINES):
+    for number, (start, stop, vaccine) in enumerate(care.VACCINES):
         if start <= age <= stop and number not in given and chance.happens(0.4):
             given.add(number)
             write_immunization(chart, vaccine, encounter, day, place)
     if chance.happens(0.55):
-        write_immunization(chart, catalogue.INFLUENZA, encounter, day, place)
-    for start, stop, called_for, code in catalogue.PROCEDURES:
+        write_immunization(chart, care.INFLUENZA, encounter, day, place)
+    for start, stop, called_for, code in care.PROCEDURES:
         applies = not called_for or called_for == chart.person.sex or called_for in known
         if start <= age <= stop and applies and chance.happens(0.09):
             write_procedure(chart, code, encounter, day, doctor)

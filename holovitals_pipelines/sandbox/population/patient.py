@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from holovitals_pipelines.sandbox.population.catalogue import coded, flag, ready
+from holovitals_pipelines.sandbox.population.catalogue.coding import coded, flag, ready
 from holovitals_pipelines.sandbox.population.chart import Chart
 from holovitals_pipelines.sandbox.population.names import PLACES, STREET_KINDS, STREETS
 from holovitals_pipelines.sandbox.population.person import TODAY

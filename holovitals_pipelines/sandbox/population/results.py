@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from holovitals_pipelines.sandbox.population import catalogue
-from holovitals_pipelines.sandbox.population.catalogue import TERMINOLOGY, Measure, ready
+from holovitals_pipelines.sandbox.population.catalogue import coding, measures
+from holovitals_pipelines.sandbox.population.catalogue.coding import TERMINOLOGY, ready
+from holovitals_pipelines.sandbox.population.catalogue.measures import Measure
 from holovitals_pipelines.sandbox.population.chart import Chart
 
 _CATEGORY = {
@@ -56,7 +57,7 @@ class Occasion:
 
 
 def _quantity(measure: Measure, text: str) -> dict[str, Any]:
-    return {"value": orjson.Fragment(text), "unit": measure.unit, "system": catalogue.UCUM, "code": measure.ucum}
+    return {"value": orjson.Fragment(text), "unit": measure.unit, "system": coding.UCUM, "code": measure.ucum}
 
 
 def _judged(measure: Measure, text: str) -> dict[str, Any]:
@@ -83,36 +84,36 @@ def _reading(measure: Measure, chart: Chart, disorders: Collection[str], centre:
 def write_vitals(occasion: Occasion, disorders: Collection[str], height: float, weight: float, fever: bool) -> None:
     chart = occasion.chart
     age = (int(occasion.effective[:4])) - int(chart.moment(chart.person.birth, 0)[:4])
-    systolic = _reading(catalogue.SYSTOLIC, chart, disorders, 117.0 if age >= 14 else 88.0 + 2 * age)
-    diastolic = _reading(catalogue.DIASTOLIC, chart, disorders, 74.0 if age >= 14 else 52.0 + 1.5 * age)
+    systolic = _reading(measures.SYSTOLIC, chart, disorders, 117.0 if age >= 14 else 88.0 + 2 * age)
+    diastolic = _reading(measures.DIASTOLIC, chart, disorders, 74.0 if age >= 14 else 52.0 + 1.5 * age)
     if age >= 3:
-        pressure = occasion.head("vital-signs", catalogue.BLOOD_PRESSURE)
+        pressure = occasion.head("vital-signs", measures.BLOOD_PRESSURE)
         pressure["component"] = [
             {"code": part.code, **_judged(part, text)}
-            for part, text in ((catalogue.SYSTOLIC, systolic), (catalogue.DIASTOLIC, diastolic))
+            for part, text in ((measures.SYSTOLIC, systolic), (measures.DIASTOLIC, diastolic))
         ]
         chart.write(pressure)
     rate = 74.0 if age >= 12 else 118.0 - 3.5 * age
     for measure, text in (
-        (catalogue.HEART_RATE, _reading(catalogue.HEART_RATE, chart, disorders, rate)),
-        (catalogue.WEIGHT, f"{weight:.1f}"),
-        (catalogue.HEIGHT, f"{height:.1f}"),
-        (catalogue.BODY_MASS, f"{weight / (height / 100) ** 2:.2f}"),
+        (measures.HEART_RATE, _reading(measures.HEART_RATE, chart, disorders, rate)),
+        (measures.WEIGHT, f"{weight:.1f}"),
+        (measures.HEIGHT, f"{height:.1f}"),
+        (measures.BODY_MASS, f"{weight / (height / 100) ** 2:.2f}"),
     ):
         chart.write(occasion.head("vital-signs", measure.code) | _judged(measure, text))
     if fever or chart.chance.happens(0.5):
-        warmth = _reading(catalogue.TEMPERATURE, chart, disorders, 38.4 if fever else None)
-        chart.write(occasion.head("vital-signs", catalogue.TEMPERATURE.code) | _judged(catalogue.TEMPERATURE, warmth))
+        warmth = _reading(measures.TEMPERATURE, chart, disorders, 38.4 if fever else None)
+        chart.write(occasion.head("vital-signs", measures.TEMPERATURE.code) | _judged(measures.TEMPERATURE, warmth))
     if chart.chance.happens(0.35):
-        for measure in (catalogue.BREATHS, catalogue.OXYGEN):
+        for measure in (measures.BREATHS, measures.OXYGEN):
             text = _reading(measure, chart, disorders)
-            if measure is catalogue.OXYGEN:
+            if measure is measures.OXYGEN:
                 text = str(min(int(text), 100))
             chart.write(occasion.head("vital-signs", measure.code) | _judged(measure, text))
 
 
 def write_smoking(occasion: Occasion, answer: orjson.Fragment) -> None:
-    resource = occasion.head("social-history", catalogue.SMOKING)
+    resource = occasion.head("social-history", measures.SMOKING)
     resource["valueCodeableConcept"] = answer
     occasion.chart.write(resource)
 
@@ -120,9 +121,9 @@ def write_smoking(occasion: Occasion, answer: orjson.Fragment) -> None:
 def write_panel(occasion: Occasion, panel: str, disorders: Collection[str]) -> None:
     """The panel's Observations, then the DiagnosticReport that refers to them (single tests have no report)."""
     chart = occasion.chart
-    report_code, measures = catalogue.PANELS[panel]
+    report_code, members = measures.PANELS[panel]
     results: list[dict[str, str]] = []
-    for measure in measures:
+    for measure in members:
         resource = occasion.head("laboratory", measure.code) | _judged(measure, _reading(measure, chart, disorders))
         results.append({"reference": f"Observation/{resource['id']}"})
         chart.write(resource)

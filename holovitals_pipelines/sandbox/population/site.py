@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import orjson
 
-from holovitals_pipelines.sandbox.population.catalogue import TERMINOLOGY, ready
+from holovitals_pipelines.sandbox.population.catalogue.coding import TERMINOLOGY, ready
 from holovitals_pipelines.sandbox.population.chance import Chance
 from holovitals_pipelines.sandbox.population.names import FAMILY, GIVEN, PLACES
 

@@ -8,16 +8,9 @@ from typing import Any
 
 import orjson
 
-from holovitals_pipelines.sandbox.population.catalogue import (
-    ALLERGENS,
-    LOINC,
-    TERMINOLOGY,
-    Disorder,
-    Drug,
-    coded,
-    flag,
-    ready,
-)
+from holovitals_pipelines.sandbox.population.catalogue.care import ALLERGENS
+from holovitals_pipelines.sandbox.population.catalogue.coding import LOINC, TERMINOLOGY, coded, flag, ready
+from holovitals_pipelines.sandbox.population.catalogue.disorders import Disorder, Drug
 from holovitals_pipelines.sandbox.population.chart import Chart, day_text
 
 _ACTIVE = flag("condition-clinical", "active")

@@ -83,7 +83,8 @@ async def answer_search(
             started = start(kind, params, query)
             if isinstance(started, Response):
                 return started
-            found, name, position = started, site.sessions.keep(started), 0
+            found, position = started, 0
+            name = site.sessions.keep(started, site.settings.session_seconds)
     except ValueError:
         return invalid
     fault = request.scope.get(PAGE_FAULT, PageFault())

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import orjson
 from joserfc import jwt
@@ -85,15 +86,14 @@ class TokenService:
 
     async def answer(self, request: Request, token_url: str) -> Response:
         """The token endpoint."""
-        form = await request.form()
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
         try:
             if form.get("grant_type") != "client_credentials":
                 raise RefusedError("unsupported_grant_type", "grant_type must be client_credentials")
             if form.get("client_assertion_type") != ASSERTION_TYPE:
                 raise RefusedError("invalid_client", "client_assertion_type must be jwt-bearer")
-            client_id = self._check(str(form.get("client_assertion") or ""), token_url)
-            scope = form.get("scope")
-            text, grants = self.policy.grant(str(scope) if scope is not None else None)
+            client_id = self._check(form.get("client_assertion", ""), token_url)
+            text, grants = self.policy.grant(form.get("scope"))
         except RefusedError as refused:
             description = refused.reason if self.policy.describe else None
             request.scope["holovitals.note"] = refused.reason

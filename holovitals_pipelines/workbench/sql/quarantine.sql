@@ -4,7 +4,7 @@ select
     resource_type,
     stage,
     rule,
-    path,
+    coalesce(path, '') as path,
     resources,
     date_trunc('second', first_at) as first_at,
     date_trunc('second', last_at) as last_at

@@ -12,8 +12,8 @@ select
     round(sync_jobs.duration_seconds, 3) as duration_seconds,
     coalesce(read.extracted, 0)::bigint as extracted,
     coalesce(read.changed, 0)::bigint as changed,
-    sync_jobs.error_code,
-    sync_jobs.error_message
+    coalesce(sync_jobs.error_code, '') as error_code,
+    coalesce(sync_jobs.error_message, '') as error_message
 from sync_jobs
 left join (
     select

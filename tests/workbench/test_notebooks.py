@@ -1,0 +1,97 @@
+"""The notebooks run from top to bottom, on an empty home and on a real one, and are committed clean."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from .seeded import NOW, seed
+
+PROJECT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+
+
+def run(path: Path, home: Path, scratch: Path) -> Any:
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(scratch)}}
+    )
+    client.execute(
+        env={**os.environ, "HOLOVITALS_HOME": str(home), "PYTHONPATH": str(PROJECT), "IPYTHONDIR": str(scratch / "ipy")}
+    )
+    return notebook
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def everything_shown(notebook: Any) -> str:
+    return json.dumps([output.get("data", output) for output in outputs(notebook)], ensure_ascii=False)
+
+
+def shown_by(notebook: Any, call: str) -> str:
+    (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code" and call in cell.source]
+    return json.dumps([output["data"] for output in cell.outputs], ensure_ascii=False)
+
+
+@pytest.fixture(scope="module")
+def on_a_seeded_home(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    home = tmp_path_factory.mktemp("home")
+    seed(home, shift=datetime.now(UTC) - NOW)
+    return run(NOTEBOOKS[0], home, tmp_path_factory.mktemp("scratch"))
+
+
+def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(on_a_seeded_home: Any) -> None:
+    notebook = on_a_seeded_home
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
+    cards = shown_by(notebook, "overview_cards(bench")
+    assert all(number in cards for number in ("75%", "3 of 4", "1\u202f500", "1 day ago"))
+    assert all(number in shown_by(notebook, "bench.latest_outcome") for number in ("120", "300", "90"))
+    assert "quantities_have_a_unit" in shown_by(notebook, "bench.quality")
+    assert "wait, then retry" in shown_by(notebook, "bench.errors")
+    assert "job-failed" in shown_by(notebook, "bench.recent_jobs")
+    assert "Observation.status" in shown_by(notebook, "bench.quarantine")
+    for chart in ("charts.trend", "charts.volumes", "charts.stages", "charts.latency"):
+        shown = shown_by(notebook, chart)
+        assert "application/vnd.vegalite.v5+json" in shown and "Nothing to draw" not in shown
+    assert '"extracted": 1040' in shown_by(notebook, "charts.trend")
+
+
+def test_the_overview_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+    notebook = run(NOTEBOOKS[0], tmp_path / "empty", tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
+    assert everything_shown(notebook).count("Nothing to draw yet: run «holovitals demo»") == 4
+    assert "No sync yet: run «holovitals demo»" in shown_by(notebook, "overview_cards(bench")
+    assert "No check has run yet." in shown_by(notebook, "bench.quality")
+    assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_committed_without_outputs_and_agrees_with_its_text(path: Path) -> None:
+    notebook, text = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert [(cell.cell_type, cell.source) for cell in notebook.cells] == [
+        (cell.cell_type, cell.source) for cell in text.cells
+    ]
+    nbformat.validate(notebook)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_imports_three_things_and_only_from_the_workbench(path: Path) -> None:
+    code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+    imports = [line for line in code.splitlines() if line.startswith(("import", "from"))]
+    assert len(imports) == 3
+    assert all(line.startswith("from holovitals_pipelines.workbench") for line in imports)
+
+
+def test_there_is_a_notebook_to_test() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb"]
