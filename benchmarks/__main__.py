@@ -24,7 +24,9 @@ BASELINES = ("read_lines", "parse", "canonical", "check", "duckdb_parquet")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resources", type=int, action="append", help="size of the input; repeat for several (default 100000)")
+    parser.add_argument(
+        "--resources", type=int, action="append", help="size of the input; repeat for several (default 100000)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures here as well")
     given = parser.parse_args()
     console = Console()
@@ -36,7 +38,9 @@ def main() -> None:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         console.print(table(size, costs))
-        figures[str(size)] = {name: asdict(cost) | {"per_cpu_second": cost.per_cpu_second} for name, cost in costs.items()}
+        figures[str(size)] = {
+            name: asdict(cost) | {"per_cpu_second": cost.per_cpu_second} for name, cost in costs.items()
+        }
     if given.json:
         given.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
 
@@ -75,9 +79,16 @@ def table(size: int, costs: dict[str, Cost]) -> Table:
     for column in ("case", "per CPU-second", "CPU s", "wall s", "peak MiB", "stages (busy s)"):
         shown.add_column(column, justify="left" if column == "case" else "right")
     for name, cost in costs.items():
-        stages = " ".join(f"{k.removesuffix('_seconds')} {v:.1f}" for k, v in cost.details.items() if k.endswith("_seconds"))
+        stages = " ".join(
+            f"{k.removesuffix('_seconds')} {v:.1f}" for k, v in cost.details.items() if k.endswith("_seconds")
+        )
         shown.add_row(
-            name, f"{cost.per_cpu_second:,.0f}", f"{cost.cpu_seconds:.2f}", f"{cost.wall_seconds:.2f}", f"{cost.peak_mib:,.0f}", stages
+            name,
+            f"{cost.per_cpu_second:,.0f}",
+            f"{cost.cpu_seconds:.2f}",
+            f"{cost.wall_seconds:.2f}",
+            f"{cost.peak_mib:,.0f}",
+            stages,
         )
     return shown
 

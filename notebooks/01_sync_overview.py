@@ -95,8 +95,8 @@ table(bench.quality(), nothing="No check has run yet.")
 # %% [markdown]
 # ## Quarantine
 #
-# Resources that could not be used, by the rule they broke. They are kept whole and can be released once the remedy
-# has been applied.
+# Resources that could not be used, by the rule they broke and the element that broke it. They are kept whole, and the
+# rest of their batch went on without them.
 
 # %%
 table(bench.quarantine(), nothing="Nothing is held in quarantine.")

@@ -44,7 +44,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for script
 
 @app.command()
 def sync(
-    connections: Annotated[list[str] | None, typer.Argument(help="connections to sync; default: all enabled ones")] = None,
+    connections: Annotated[
+        list[str] | None, typer.Argument(help="connections to sync; default: all enabled ones")
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="read everything again, whatever the watermarks say")] = False,
     resource_type: Annotated[list[str] | None, typer.Option("--type", "-t", help="only these resource types")] = None,
     as_json: AsJson = False,
@@ -80,7 +82,10 @@ def doctor(as_json: AsJson = False) -> None:
     """List every setting with its value and say whether each store can be opened."""
     settings = Settings()
     values: dict[str, Any] = {
-        f"HOLOVITALS_{name.upper()}": {"value": str(getattr(settings, name) or "default"), "about": field.description or ""}
+        f"HOLOVITALS_{name.upper()}": {
+            "value": str(getattr(settings, name) or "default"),
+            "about": field.description or "",
+        }
         for name, field in Settings.model_fields.items()
     }
     values["HOLOVITALS_DATABASE_URL"]["value"] = settings.redacted_database_url()

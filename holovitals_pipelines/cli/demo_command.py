@@ -32,7 +32,8 @@ VENDORS = ("epic", "fhir")
 
 def demo(
     data: Annotated[
-        Path | None, typer.Option(help="NDJSON file or folder to serve instead of the synthetic population", exists=True)
+        Path | None,
+        typer.Option(help="NDJSON file or folder to serve instead of the synthetic population", exists=True),
     ] = None,
     patients: Annotated[int, typer.Option(min=1, help="size of the synthetic population")] = 40,
     seed: Annotated[int, typer.Option(help="seed of the synthetic population")] = 1,
@@ -56,9 +57,7 @@ def demo(
         credentials = demo_credentials(settings.root / "demo" / "keys")
         console.print(f"Home: {settings.root}", highlight=False)
         with console.status("Starting the simulated vendors …"):
-            running = start_sandbox(
-                dialects=vendors, data=data, patients=patients, seed=seed, credentials=credentials
-            )
+            running = start_sandbox(dialects=vendors, data=data, patients=patients, seed=seed, credentials=credentials)
         with running:
             save_connections(
                 settings.resolved_connections_file,
@@ -117,7 +116,9 @@ def _judge(settings: Settings, passes: Passes, data: Path | None) -> list[str]:
             if not report.succeeded:
                 complaints.append(f"{title}: the job of {report.connection} ended {report.status.value.lower()}")
             if report.total.unaccounted:
-                complaints.append(f"{title}: {report.total.unaccounted} resources of {report.connection} are unaccounted for")
+                complaints.append(
+                    f"{title}: {report.total.unaccounted} resources of {report.connection} are unaccounted for"
+                )
     for report in passes[1][1]:
         moved = report.total.created + report.total.updated + report.total.conflicts
         if moved:
@@ -181,7 +182,10 @@ def sandbox(
     seed: int = 1,
 ) -> None:
     """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them."""
-    with readable_errors(), start_sandbox(dialects=VENDORS, data=data, patients=patients, seed=seed, port=port) as running:
+    with (
+        readable_errors(),
+        start_sandbox(dialects=VENDORS, data=data, patients=patients, seed=seed, port=port) as running,
+    ):
         for vendor, address in running.base_urls.items():
             console.print(f"{vendor}: {address}", highlight=False)
         console.print("Ctrl-C ends them.")

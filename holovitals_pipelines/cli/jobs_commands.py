@@ -38,7 +38,13 @@ def list_jobs(limit: Limit = 20, as_json: AsJson = False) -> None:
         table.add_column(column, justify="right" if column in ("extracted", "errors", "seconds") else "left")
     for r in reports:
         table.add_row(
-            r.job_id, r.connection, r.type.value, r.status.value, f"{r.total.extracted:,}", f"{r.error_count:,}", f"{r.seconds:.1f}"
+            r.job_id,
+            r.connection,
+            r.type.value,
+            r.status.value,
+            f"{r.total.extracted:,}",
+            f"{r.error_count:,}",
+            f"{r.seconds:.1f}",
         )
     console.print(table if reports else "No job has run yet. Try `holovitals sync`, or `holovitals demo`.")
 
@@ -80,7 +86,12 @@ def quarantine(
     for row in held:
         line = f":{row['line']}" if row["line"] else ""
         table.add_row(
-            row["connection"], row["resourceType"], row["rule"], row["path"] or "-", f"{row['source'] or '-'}{line}", row["remedy"]
+            row["connection"],
+            row["resourceType"],
+            row["rule"],
+            row["path"] or "-",
+            f"{row['source'] or '-'}{line}",
+            row["remedy"],
         )
     console.print(table if held else "Nothing is in quarantine.")
 

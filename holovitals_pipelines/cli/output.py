@@ -29,7 +29,11 @@ COUNTS = ("extracted", "created", "updated", "unchanged", "conflicts", "quaranti
 def fail(error: HoloVitalsError, as_json: bool = False) -> NoReturn:
     """Say what happened, where and what to do; exit non-zero."""
     if as_json:
-        print(json.dumps({"error": {"code": error.code, "message": error.message, "place": error.place, "remedy": error.remedy}}))
+        print(
+            json.dumps(
+                {"error": {"code": error.code, "message": error.message, "place": error.place, "remedy": error.remedy}}
+            )
+        )
     else:
         errors.print(f"[bold red]{error.code}[/] ", end="")
         errors.print(f"{error.place}: {error.message}" if error.place else error.message, markup=False, highlight=False)
@@ -70,7 +74,14 @@ def _outcome_as_json(outcome: Outcome) -> dict[str, Any]:
 
 def outcome_table(title: str, reports: list[JobReport]) -> Table:
     """Per connection and resource type: what was read and what became of it."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     table.add_column("resource type", no_wrap=True, min_width=20)
     for name in COUNTS:
         table.add_column(name, justify="right", no_wrap=True)

@@ -28,7 +28,9 @@ def ui(port: Annotated[int, typer.Option(help="port of the Dagster UI")] = 3000)
         except OSError:
             fail(
                 ConfigurationError(
-                    f"port {port} is taken", code="ui.port_taken", remedy="end what uses it, or: holovitals ui --port 3001"
+                    f"port {port} is taken",
+                    code="ui.port_taken",
+                    remedy="end what uses it, or: holovitals ui --port 3001",
                 )
             )
     console.print(f"Dagster UI: [link]http://127.0.0.1:{port}[/link]   (Ctrl-C ends it)")

@@ -21,7 +21,10 @@ EXTRACT = pa.schema(
         ("version", pa.string()),
         ("last_updated", INSTANT),
         ("content_hash", HASH),  # of the exact bytes; null for a deletion
-        ("delivery", pa.int64()),  # rows of one delivery have no order among themselves; later deliveries were read later
+        (
+            "delivery",
+            pa.int64(),
+        ),  # rows of one delivery have no order among themselves; later deliveries were read later
         ("source", pa.dictionary(pa.int32(), pa.string())),
         ("line", pa.int32()),
         ("evidence", pa.string()),  # how the vendor said the resource is deleted; null for a living one

@@ -208,7 +208,14 @@ class _Sink:
         for problem in page.problems:
             if problem.body is not None and problem.severity is not ErrorSeverity.WARNING:
                 self._refuse(
-                    buffer, page, problem.body, problem.line, problem.code, problem.message, problem.remedy, problem.source
+                    buffer,
+                    page,
+                    problem.body,
+                    problem.line,
+                    problem.code,
+                    problem.message,
+                    problem.remedy,
+                    problem.source,
                 )
             else:
                 self._problems.append(problem)
@@ -256,7 +263,9 @@ class _Sink:
             if cursor is not None:
                 session.save_cursor(transaction, cursor, self._delivery)
             if done:
-                session.end_stage(transaction, done.resource_type, Stage.EXTRACT, done.error, done.watermark, done.snapshot)
+                session.end_stage(
+                    transaction, done.resource_type, Stage.EXTRACT, done.error, done.watermark, done.snapshot
+                )
         for resource_type, buffer in self._buffers.items():
             session.progress.advanced(session.connection.name, Stage.EXTRACT, resource_type, len(buffer.remote_id))
         if done:
@@ -277,4 +286,3 @@ class _Sink:
                 source=source or page.source, line=line,
             )
         )  # fmt: skip
-

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from holovitals_pipelines.engine.analysis import Analysis, open_analysis
+from holovitals_pipelines.engine.analysis import Analysis, AnalysisPool
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.settings import Settings, load_connections
@@ -21,6 +21,7 @@ class Home:
     database: Database
     landing: LandingZone
     connections: Mapping[str, ConnectionConfig]
+    pool: AnalysisPool
 
     def connection(self, name: str) -> ConnectionConfig:
         """Raises ConfigurationError listing what there is."""
@@ -36,7 +37,8 @@ class Home:
             ) from None
 
     def analysis(self) -> AbstractContextManager[Analysis]:
-        return open_analysis(self.settings.duckdb_memory, self.settings.scratch_folder)
+        """DuckDB for set operations, with tables of its own that end with the block."""
+        return self.pool.open()
 
 
 @contextmanager
@@ -50,11 +52,12 @@ def open_home(settings: Settings | None = None) -> Iterator[Home]:
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     connections = {c.name: c for c in load_connections(settings.resolved_connections_file)}
     database = open_database(settings.resolved_database_url)
+    pool = AnalysisPool(settings.duckdb_memory, settings.scratch_folder)
     try:
         database.upgrade()
         with database.write() as transaction:
             remember_connections(transaction, connections.values())
-        yield Home(settings, database, LandingZone(settings.resolved_landing_url), connections)
+        yield Home(settings, database, LandingZone(settings.resolved_landing_url), connections, pool)
     finally:
+        pool.close()
         database.close()
-

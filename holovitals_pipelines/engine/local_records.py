@@ -66,9 +66,7 @@ def edit_record(home: Home, record_id: str, body: bytes, *, seen_version: int, a
             )
         issues = [i for i in check_structure(body, current.resource_type) if i.severity is ErrorSeverity.ERROR]
         if issues:
-            raise StoreError(
-                f"{issues[0].path}: {issues[0].message}", code="record.invalid", remedy=issues[0].remedy
-            )
+            raise StoreError(f"{issues[0].path}: {issues[0].message}", code="record.invalid", remedy=issues[0].remedy)
         keep_versions(transaction, [record_id], job_id=None)
         put_documents(transaction, [(content_hash(body), body)])
         transaction.execute(

@@ -26,6 +26,7 @@ def outcomes_of(rows: Iterable[StageRow]) -> dict[str, Outcome]:
             part = Outcome(
                 unchanged=counts.get("same_bytes", 0),
                 duplicates=counts.get("duplicates", 0),
+                absent=counts.get("absent", 0),
                 quarantined=counts.get("refused", 0),
                 transform_seconds=row.busy_seconds,
             )
@@ -37,7 +38,6 @@ def outcomes_of(rows: Iterable[StageRow]) -> dict[str, Outcome]:
                 conflicts=counts.get("conflicts", 0),
                 superseded=counts.get("superseded", 0),
                 deletions=counts.get("deletions", 0),
-                absent=counts.get("absent", 0),
                 reconcile_seconds=row.busy_seconds,
             )
         outcomes[row.resource_type] = outcomes.get(row.resource_type, Outcome()).plus(part)

@@ -12,7 +12,12 @@ from holovitals_pipelines.store.tables import quarantine
 
 def held_resources(home: Home, connection: str | None, limit: int) -> list[dict[str, Any]]:
     """Newest first, in the HTTP API's spelling; without ids and contents."""
-    query = sa.select(quarantine).where(quarantine.c.state == "held").order_by(quarantine.c.quarantine_id.desc()).limit(limit)
+    query = (
+        sa.select(quarantine)
+        .where(quarantine.c.state == "held")
+        .order_by(quarantine.c.quarantine_id.desc())
+        .limit(limit)
+    )
     if connection is not None:
         home.connection(connection)
         query = query.where(quarantine.c.connection == connection)

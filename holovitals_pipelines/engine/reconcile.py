@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.analysis import Analysis
@@ -36,35 +37,33 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     started = time.monotonic()
     source_job = session.source_job(Dataset.RECORDS, resource_type)
     session.begin_stage(Stage.RECONCILE, [resource_type])
-    with session.home.analysis() as analysis:
-        parts = _classify(session, analysis, source_job, resource_type)
-        for number, part in enumerate(parts):
-            query = "select * from classified where part = ? and outcome <> 'committed' order by row"
-            rows = analysis.table(query, [number])
-            if rows.num_rows:
-                for batch in session.home.landing.take_rows(part.path, rows):
-                    _commit(session, resource_type, batch)
-        absent = _absent(session, analysis, resource_type)
+    with session.home.database.read() as transaction:
+        parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
+    if parts:
+        with session.home.analysis() as analysis:
+            _classify(session, analysis, source_job, resource_type, parts)
+            for number, part in enumerate(parts):
+                query = "select * from classified where part = ? and outcome <> 'committed' order by row"
+                rows = analysis.table(query, [number])
+                if rows.num_rows:
+                    for batch in session.home.landing.take_rows(part.path, rows):
+                        _commit(session, resource_type, batch)
     with session.transaction() as transaction:
-        session.count(transaction, resource_type, Stage.RECONCILE, absent=absent)
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
 
 
-def _classify(
-    session: JobSession, analysis: Analysis, source_job: str, resource_type: str
-) -> list[Part]:
-    """Leaves table `classified` (see sql/classify.sql); returns the parts its `part` column numbers."""
+def _classify(session: JobSession, analysis: Analysis, source_job: str, resource_type: str, parts: list[Part]) -> None:
+    """Leaves table `classified` (see sql/classify.sql), whose column `part` numbers `parts`."""
     home, connection = session.home, session.connection.name
     analysis.run(
-        "create table incoming (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
+        "create temp table incoming (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
     )
     with home.database.read() as transaction:
-        parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
         newer = newer_extracts(transaction, source_job, connection, resource_type)
-        known = agreements.states(transaction, connection, resource_type) if parts else agreements.STATE.empty_table()
-        analysis.insert("create table state as select * from arrow", known)
+        known = agreements.states(transaction, connection, resource_type)
+        analysis.insert("create temp table state as select * from arrow", known)
     for number, part in enumerate(parts):
         analysis.insert(
             "insert into incoming select ?, row, remote_id, content_hash, hash, evidence from arrow",
@@ -72,38 +71,41 @@ def _classify(
             [number],
         )
     # A batch that is replayed after a newer one must not undo it: ids the newer one has read are overruled.
-    analysis.run("create table overruled (remote_id varchar)")
+    analysis.run("create temp table overruled (remote_id varchar)")
     for part in newer:
         read = home.landing.open_parts([part.path], columns=["remote_id"])
         analysis.insert("insert into overruled select remote_id from arrow", read)
-    analysis.run("create or replace table overruled as select distinct remote_id from overruled")
+    analysis.run("create or replace temp table overruled as select distinct remote_id from overruled")
     analysis.run(load_query("classify"))
-    return parts
 
 
 def _commit(session: JobSession, resource_type: str, batch: pa.Table) -> None:
     """Carry out one batch: rows of the records part beside their classification, by outcome."""
     connection = session.connection.name
     now = session.now()
+    known = batch.filter(pc.not_equal(batch.column("outcome"), "created"))
+    new = batch.filter(pc.equal(batch.column("outcome"), "created"))
     by_outcome: dict[str, list[dict[str, Any]]] = {}
-    documents: list[tuple[bytes, bytes]] = []
-    for row in batch.to_pylist():
+    for row in known.to_pylist():
         by_outcome.setdefault(row["outcome"], []).append(row)
-        if row["body"] is not None and row["outcome"] != "superseded":
-            documents.append((row["content_hash"], row["body"]))
+    created = list(map(Reading, *(new.column(name).to_pylist() for name in Reading._fields)))
+    documents = list(zip(new.column("content_hash").to_pylist(), new.column("body").to_pylist(), strict=True))
+    documents += [
+        (row["content_hash"], row["body"])
+        for outcome, rows in by_outcome.items()
+        for row in rows
+        if row["body"] is not None and outcome != "superseded"
+    ]
     conflicts = [
         (kind.value, _change(row))
         for kind, name in ((ConflictType.UPDATE_UPDATE, "update_update"), (ConflictType.DELETE_UPDATE, "delete_update"))
         for row in by_outcome.get(name, ())
     ]
-    created = [_reading(row) for row in by_outcome.get("created", ())]
     updated = [_change(row) for row in by_outcome.get("updated", ())]
     counts = Counter({name: len(rows) for name, rows in by_outcome.items()})
     with session.transaction() as transaction:
         put_documents(transaction, documents)
-        agreements.add_records(
-            transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now
-        )
+        agreements.add_records(transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now)
         agreements.take_changes(
             transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
         )
@@ -123,14 +125,12 @@ def _commit(session: JobSession, resource_type: str, batch: pa.Table) -> None:
         agreements.note_deletions(
             transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
         )
-        agreements.supersede_quarantine(
-            transaction, connection, resource_type, [row["remote_id"] for row in batch.select(["remote_id"]).to_pylist()]
-        )
+        agreements.supersede_quarantine(transaction, connection, resource_type, batch.column("remote_id").to_pylist())
         session.count(
             transaction,
             resource_type,
             Stage.RECONCILE,
-            created=counts["created"],
+            created=len(created),
             updated=counts["updated"],
             same_content=counts["agreed"] + counts["respelled"],
             conflicts=len(conflicts),
@@ -155,22 +155,6 @@ def _change(row: dict[str, Any]) -> Change:
         remote_document=row["remote_document"],
         record_document=row["record_document"],
     )
-
-
-def _absent(session: JobSession, analysis: Analysis, resource_type: str) -> int:
-    """Known resources that a complete full read did not show. They are counted and nothing else: absence is not a delete."""
-    extracted = session.stage_row(resource_type, Stage.EXTRACT)
-    if extracted is None or not extracted.snapshot or extracted.state != "done":
-        return 0
-    home = session.home
-    analysis.run("create table present (remote_id varchar)")
-    with home.database.read() as transaction:
-        for part in parts_of(transaction, session.job_id, Dataset.EXTRACT, resource_type):
-            read = home.landing.open_parts([part.path], columns=["remote_id"])
-            analysis.insert("insert into present select remote_id from arrow", read)
-        known = agreements.readings(transaction, session.connection.name, resource_type)
-        analysis.insert("create table linked as select remote_id from arrow", known)
-    return int(analysis.row("select count(*) from linked where remote_id not in (select remote_id from present)")[0])
 
 
 def _advance(session: JobSession, transaction: sa.Connection, resource_type: str) -> None:

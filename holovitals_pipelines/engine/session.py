@@ -137,7 +137,11 @@ class JobSession:
 
     def finished_types(self, stage: Stage) -> set[str]:
         with self.home.database.read() as transaction:
-            return {row.resource_type for row in stages.stages_of(transaction, self.job_id) if row.stage == stage and row.state == "done"}
+            return {
+                row.resource_type
+                for row in stages.stages_of(transaction, self.job_id)
+                if row.stage == stage and row.state == "done"
+            }
 
     def landed_types(self) -> list[str]:
         """Resource types this job has extracted, complete or not, in the order they were begun."""
@@ -175,7 +179,9 @@ class JobSession:
                     mechanism=mechanisms.get(name) if mechanisms else None,
                 )
 
-    def count(self, transaction: sa.Connection, resource_type: str, stage: Stage, busy_seconds: float = 0.0, **counts: int) -> None:
+    def count(
+        self, transaction: sa.Connection, resource_type: str, stage: Stage, busy_seconds: float = 0.0, **counts: int
+    ) -> None:
         """Add to the stage's counts, in the transaction that does what they count."""
         stages.add_counts(transaction, self.job_id, resource_type, stage, counts, busy_seconds)
 

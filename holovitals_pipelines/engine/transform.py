@@ -45,10 +45,12 @@ def transform(session: JobSession, resource_type: str) -> None:
         drop_refusals_of(transaction, session.job_id, resource_type, Stage.TRANSFORM)
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
-    with session.home.analysis() as analysis:
-        sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
-        for rows in _chosen_rows(session.home, analysis, parts):
-            _validate(session, resource_type, rows)
+    sorted_out = _SortedOut()
+    if parts or _is_snapshot(session, resource_type):
+        with session.home.analysis() as analysis:
+            sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
+            for rows in _chosen_rows(session.home, analysis, parts):
+                _validate(session, resource_type, rows)
     with session.transaction() as transaction:
         session.count(
             transaction,
@@ -56,6 +58,8 @@ def transform(session: JobSession, resource_type: str) -> None:
             Stage.TRANSFORM,
             same_bytes=sorted_out.same_bytes,
             duplicates=sorted_out.duplicates,
+            # Counted and nothing else: absence is not a delete, not even from a complete read.
+            absent=sorted_out.absent if _is_snapshot(session, resource_type) else 0,
         )
         session.end_stage(transaction, resource_type, Stage.TRANSFORM, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.TRANSFORM, resource_type)
@@ -63,19 +67,24 @@ def transform(session: JobSession, resource_type: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _SortedOut:
-    same_bytes: int
-    duplicates: int
+    same_bytes: int = 0
+    duplicates: int = 0
+    absent: int = 0
 
 
-def _sort_out(
-    home: Home, analysis: Analysis, connection: str, resource_type: str, parts: list[Part]
-) -> _SortedOut:
+def _is_snapshot(session: JobSession, resource_type: str) -> bool:
+    """Whether this job read everything the connection can see of the type."""
+    extracted = session.stage_row(resource_type, Stage.EXTRACT)
+    return extracted is not None and extracted.snapshot and extracted.state == "done"
+
+
+def _sort_out(home: Home, analysis: Analysis, connection: str, resource_type: str, parts: list[Part]) -> _SortedOut:
     """Choose, in sets, one reading an id, and leave out those whose bytes are known already.
 
     Leaves table `chosen(part, row, ambiguous)`.
     """
     analysis.run(
-        "create table extract_key (part integer, row integer, remote_id varchar, content_hash blob, delivery bigint,"
+        "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob, delivery bigint,"
         " last_updated timestamptz, evidence varchar)"
     )
     for number, part in enumerate(parts):
@@ -86,10 +95,11 @@ def _sort_out(
             [number],
         )
     with home.database.read() as transaction:
-        analysis.insert("create table known as select * from arrow", readings(transaction, connection, resource_type))
+        analysis.insert(
+            "create temp table known as select * from arrow", readings(transaction, connection, resource_type)
+        )
     analysis.run(load_query("choose_readings"))
-    same_bytes, duplicates = analysis.row(load_query("count_readings"))
-    return _SortedOut(same_bytes, duplicates)
+    return _SortedOut(*analysis.row(load_query("count_readings")))
 
 
 def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa.Table]:
@@ -147,7 +157,13 @@ def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:
         session.register(transaction, written)
         put_documents(transaction, [(content_hash(refusal.body), refusal.body) for refusal in refusals])
         quarantine_resources(
-            transaction, session.job_id, session.connection.name, resource_type, Stage.TRANSFORM, refusals, session.now()
+            transaction,
+            session.job_id,
+            session.connection.name,
+            resource_type,
+            Stage.TRANSFORM,
+            refusals,
+            session.now(),
         )
         session.add_errors(transaction, Stage.TRANSFORM, [refusal.as_error(resource_type) for refusal in refusals])
         session.count(

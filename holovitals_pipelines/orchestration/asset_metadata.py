@@ -21,7 +21,18 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 
 def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
     """What became of the type so far in this job."""
-    counts = ("extracted", "created", "updated", "unchanged", "conflicts", "quarantined", "duplicates", "superseded", "deletions", "absent")
+    counts = (
+        "extracted",
+        "created",
+        "updated",
+        "unchanged",
+        "conflicts",
+        "quarantined",
+        "duplicates",
+        "superseded",
+        "deletions",
+        "absent",
+    )
     return {name: dg.MetadataValue.int(getattr(outcome, name)) for name in counts}
 
 

@@ -27,7 +27,10 @@ SEVERITY = {
 def structural_specs(connection: str, types: Iterable[str]) -> list[dg.AssetCheckSpec]:
     return [
         dg.AssetCheckSpec(
-            claim.name, asset=dg.AssetKey([connection, "records", name]), blocking=claim.blocking, description=claim.description
+            claim.name,
+            asset=dg.AssetKey([connection, "records", name]),
+            blocking=claim.blocking,
+            description=claim.description,
         )
         for name in types
         for claim in structural_for(name)
@@ -48,7 +51,10 @@ def quality_checks(connection: str, types: list[str]) -> dg.AssetChecksDefinitio
     """Row-level claims about the newest records batch of each type: reported, never blocking."""
     specs = [
         dg.AssetCheckSpec(
-            claim.name, asset=dg.AssetKey([connection, "records", name]), blocking=claim.blocking, description=claim.description
+            claim.name,
+            asset=dg.AssetKey([connection, "records", name]),
+            blocking=claim.blocking,
+            description=claim.description,
         )
         for name in types
         for claim in row_level_for(name)

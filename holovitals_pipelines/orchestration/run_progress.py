@@ -24,7 +24,9 @@ class RunProgress:
         self._rows[stage, resource_type] += rows
         if time.monotonic() - self._said_at > SECONDS_BETWEEN_LINES:
             self._said_at = time.monotonic()
-            self._log.info(f"{connection}: {stage} of {resource_type}: {self._rows[stage, resource_type]:,} rows so far")
+            self._log.info(
+                f"{connection}: {stage} of {resource_type}: {self._rows[stage, resource_type]:,} rows so far"
+            )
 
     def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
         self._log.info(f"{connection}: {stage} of {resource_type} done: {self._rows[stage, resource_type]:,} rows")

@@ -30,7 +30,13 @@ def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefiniti
                 "dagster/row_count": tables["sync_statistics"],
                 "snapshot": snapshot.name,
                 "tables": dg.MarkdownMetadataValue(
-                    "\n".join(["| table | rows |", "| --- | ---: |", *(f"| {name} | {rows:,} |" for name, rows in tables.items())])
+                    "\n".join(
+                        [
+                            "| table | rows |",
+                            "| --- | ---: |",
+                            *(f"| {name} | {rows:,} |" for name, rows in tables.items()),
+                        ]
+                    )
                 ),
                 "notebook": dg.MetadataValue.text("notebooks/01_sync_overview.ipynb"),
             }

@@ -38,7 +38,9 @@ def stage_of_run(
     owner = worker_name()
     progress = RunProgress(context.log)
     try:
-        with open_session(home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress) as session:
+        with open_session(
+            home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress
+        ) as session:
             context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
             try:
                 yield session

@@ -110,7 +110,7 @@ async def read_export(http: VendorHttp, export: Export, progress: Progress) -> A
         await _clean_up(http, progress)
 
 
-async def _kick_off(http: VendorHttp, export: Export, progress: Progress) -> AsyncIterator[Page]:
+async def _kick_off(http: VendorHttp, export: Export, progress: Progress) -> AsyncGenerator[Page, None]:
     params = [("_type", ",".join(export.resource_types))]
     if export.since is not None:
         params.append(
@@ -225,7 +225,7 @@ class _Reader:
         self._progress = progress
         self._manifest = manifest
 
-    async def reports(self) -> AsyncIterator[Page]:
+    async def reports(self) -> AsyncGenerator[Page, None]:
         """What the export says beside its resources: its outcome files and its deletions."""
         assert self._progress.export is not None
         first = self._export.resource_types[0]
@@ -272,7 +272,7 @@ class _Reader:
             )
         return pages
 
-    async def pages(self, read: TypeRead) -> AsyncIterator[Page]:
+    async def pages(self, read: TypeRead) -> AsyncGenerator[Page, None]:
         """The resources of one type, file after file, from where `progress` left off."""
         resource_type = read.resource_type
         place = self._progress.place_in(resource_type)

@@ -40,6 +40,7 @@ class _Head(msgspec.Struct, rename="camel"):
 
 class _Statement(msgspec.Struct, rename="camel"):
     software: _Named | None = None
+    instantiates: list[str] = []
     rest: list[_Rest] = []
 
 
@@ -87,7 +88,7 @@ def read_capability(answer: Answer, *, place: str) -> Capability:
     return Capability(
         software=statement.software.name if statement.software else "",
         types={resource.type: _type_capability(resource, everywhere) for resource in rest.resource if resource.type},
-        exports=_export_levels(rest),
+        exports=_export_levels(rest) or _presumed_levels(statement),
     )
 
 
@@ -101,7 +102,7 @@ def _type_capability(resource: _Resource, everywhere: frozenset[str]) -> TypeCap
 
 
 def _export_levels(rest: _Rest) -> frozenset[str]:
-    levels = set()
+    levels: set[str] = set()
     if any(_is_export(operation) for operation in rest.operation):
         levels.add("system")
     for resource in rest.resource:
@@ -113,6 +114,12 @@ def _export_levels(rest: _Rest) -> frozenset[str]:
     if "system" in levels and definitions & {"patient-export", "group-export"} and "export" not in definitions:
         levels.discard("system")
     return frozenset(levels)
+
+
+def _presumed_levels(statement: _Statement) -> frozenset[str]:
+    # Servers may say that they do Bulk Data without saying at which level: then asking is how to find out.
+    bulk = any(canonical.partition("|")[0].endswith("/bulk-data") for canonical in statement.instantiates)
+    return frozenset({"system", "patient", "group"}) if bulk else frozenset()
 
 
 def _is_export(operation: _Named) -> bool:

@@ -84,7 +84,7 @@ async def crawl(
     progress: Progress,
     source: str,
     by_own_id: bool = False,
-) -> AsyncIterator[Page]:
+) -> AsyncGenerator[Page, None]:
     """Pages of one type for sorted `ids`, from where `progress` left off.
 
     `by_own_id` says that the ids are the resources' own, so that an id the vendor calls deleted is a deletion of this

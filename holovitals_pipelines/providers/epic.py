@@ -42,7 +42,6 @@ _WHOLE = EpicType()
 
 EPIC_TYPES: Mapping[str, EpicType] = {
     "Patient": _WHOLE,
-    "RelatedPerson": _WHOLE,
     "Device": _WHOLE,
     "Encounter": _by_date("date"),
     "AllergyIntolerance": _WHOLE,
@@ -50,7 +49,8 @@ EPIC_TYPES: Mapping[str, EpicType] = {
     "FamilyMemberHistory": _WHOLE,
     "CareTeam": _WHOLE,
     "Goal": _WHOLE,
-    "CarePlan": _WHOLE,
+    # Epic requires the category; these are US Core's and the SNOMED codes of its plan records.
+    "CarePlan": EpicType(params=(("category", "assess-plan,38717003,734163000,736378000"),)),
     "ServiceRequest": _by_date("authored"),
     "DeviceRequest": _WHOLE,
     "MedicationRequest": _by_date("authoredon"),
@@ -59,7 +59,11 @@ EPIC_TYPES: Mapping[str, EpicType] = {
     "Immunization": _WHOLE,
     "Procedure": _WHOLE,
     # procedure, therapy and activity make Epic fail (vendors.md §3.3), so the categories are named one by one.
-    "Observation": _by_date("date", category="vital-signs,laboratory,social-history,survey,imaging,exam"),
+    "Observation": _by_date(
+        "date",
+        category="vital-signs,laboratory,social-history,survey,imaging,exam,core-characteristics,"
+        "functional-mental-status,sdoh",
+    ),
     "ImagingStudy": _WHOLE,
     "DiagnosticReport": _by_date("date"),
     "QuestionnaireResponse": _WHOLE,
@@ -131,7 +135,9 @@ class EpicAdapter(FhirConnection):
             async for event in events:
                 yield event
 
-    async def _patients_by_id(self, request: ReadRequest, read: TypeRead, progress: Progress) -> AsyncIterator[Page]:
+    async def _patients_by_id(
+        self, request: ReadRequest, read: TypeRead, progress: Progress
+    ) -> AsyncGenerator[Page, None]:
         async for page in self._by_id(self._patients(request), read, progress):
             yield page
 
@@ -160,7 +166,7 @@ class EpicAdapter(FhirConnection):
         params: Sequence[tuple[str, str]],
         read: TypeRead,
         progress: Progress,
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         source = f"GET {read.resource_type}?patient={{id}}"
 
         def fetch(patient: str) -> AsyncIterator[Found]:

@@ -55,6 +55,9 @@ _NOT_RECORDS = frozenset(
 )
 """Types that describe the server rather than anybody's care; read only when resource_types names them."""
 
+_NEVER_EXPORTED = frozenset({"Binary"})
+"""Bulk Data leaves Binary out of system exports: no file of it says nothing about what there is."""
+
 
 class FhirAdapter(FhirConnection):
     """One open connection to a FHIR R4 server."""
@@ -142,8 +145,9 @@ class FhirAdapter(FhirConnection):
     def _to_export(self, request: ReadRequest, types: Sequence[str]) -> list[str]:
         if self._export_level() is None:
             return []
+        types = [name for name in types if name not in _NEVER_EXPORTED]
         if self.config.read.mode == "bulk":
-            return list(types)
+            return types
         # Types that can be searched for changes are; exporting is for reading everything.
         return [name for name in types if request.since.get(name) is None or not self._filters_by_time(name)]
 
@@ -176,7 +180,7 @@ class FhirAdapter(FhirConnection):
 
     async def _by_patient(
         self, patients: Sequence[str], read: TypeRead, progress: Progress, since: datetime | None
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         if read.resource_type == "Patient":
             async for page in self._by_id(patients, read, progress):
                 yield page
@@ -195,7 +199,7 @@ class FhirAdapter(FhirConnection):
 
     async def _whole_type(
         self, request: ReadRequest, read: TypeRead, progress: Progress, since: datetime | None
-    ) -> AsyncIterator[Page]:
+    ) -> AsyncGenerator[Page, None]:
         place = progress.place_in(read.resource_type)
         source = f"GET {read.resource_type}"
         if "id" not in place:

@@ -5,7 +5,8 @@ The law: a cursor is made only after the rows before it were handed out, so a ki
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -90,16 +91,17 @@ class TypeRead:
 
 
 async def to_the_end(
-    read: TypeRead, pages: AsyncIterator[Page], progress: Progress, *, snapshot: bool
+    read: TypeRead, pages: AsyncGenerator[Page, None], progress: Progress, *, snapshot: bool
 ) -> AsyncGenerator[ReadEvent, None]:
     """The pages of one type and its TypeDone; an error ends the type, not the read.
 
     Raises TransientError when the server is out of reach and nothing at all has been read.
     """
     try:
-        async for page in pages:
-            progress.anything_read = True
-            yield page
+        async with aclosing(pages):
+            async for page in pages:
+                progress.anything_read = True
+                yield page
     except HoloVitalsError as error:
         if isinstance(error, TransientError) and error.code == "http.unreachable" and not progress.anything_read:
             raise

@@ -101,7 +101,7 @@ class FhirConnection(ABC):
             for name in progress.remaining(export.resource_types):
                 yield TypeDone(name, progress.finish(name, completely=False), error=error)
 
-    def _by_id(self, ids: Sequence[str], read: TypeRead, progress: Progress) -> AsyncIterator[Page]:
+    def _by_id(self, ids: Sequence[str], read: TypeRead, progress: Progress) -> AsyncGenerator[Page, None]:
         async def fetch(resource_id: str) -> AsyncIterator[Found]:
             yield await read_one(self.http, read.resource_type, resource_id)
 
@@ -113,7 +113,9 @@ class FhirConnection(ABC):
         return "_count", str(self.config.read.page_size)
 
 
-async def search_pages(http: VendorHttp, query: Query, read: TypeRead, progress: Progress) -> AsyncIterator[Page]:
+async def search_pages(
+    http: VendorHttp, query: Query, read: TypeRead, progress: Progress
+) -> AsyncGenerator[Page, None]:
     """The pages of one search as events, each with the cursor behind it."""
     place = progress.place_in(read.resource_type)
     read.resume_watermark(place.get("watermark"))

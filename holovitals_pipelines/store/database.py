@@ -83,17 +83,23 @@ class Database:
                     remedy=f"create {self._path.parent}, or correct the database URL",
                 )
             self._path.touch(mode=0o600, exist_ok=True)
-        from holovitals_pipelines.store.migrations.run import upgrade
+        with self._transaction("read", check=False) as connection:
+            found = _revision(connection)
+        if found != HEAD:
+            self._migrate()
+        self._known_current = True
+
+    def _migrate(self) -> None:
+        from holovitals_pipelines.store.migrations.run import upgrade  # Alembic takes a quarter of a second to import
 
         with self._transaction("write", check=False) as connection:
             if self.dialect == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-            found = _revision(connection)
+            found = _revision(connection)  # another process may have been faster
             if found is not None and found > HEAD:
                 raise self._too_new(found)
             if found != HEAD:
                 upgrade(connection)
-        self._known_current = True
 
     def close(self) -> None:
         self._engine.dispose()

@@ -93,7 +93,8 @@ def warehouse_page() -> str:
         "snapshot never changes once it is published, so open it read-only for as long as you like: nothing waits for "
         "you, and opening again shows the newer state. The newest three snapshots and those younger than an hour are "
         "kept. No body, vendor id or free text of a person is in it; link and record ids are opaque hashes. Instants "
-        "are `TIMESTAMPTZ`. The same comments are in the snapshot: `SELECT * FROM duckdb_columns()`.",
+        "are `TIMESTAMPTZ`. The same comments are in the snapshot: `SELECT * FROM duckdb_columns() WHERE NOT internal`"
+        ".",
     ]
     for table in warehouse_tables():
         lines += ["", f"## {table.name}", "", table.comment, "", "| column | type | |", "|---|---|---|"]

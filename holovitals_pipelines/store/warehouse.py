@@ -139,16 +139,18 @@ def _build(
         warehouse.execute("SET TimeZone = 'UTC'")
         warehouse.execute("SET VARIABLE as_of = ?::TIMESTAMPTZ", [as_of])
         settled = _attach(warehouse, previous)
+        warehouse.execute("BEGIN")  # one commit, not one a comment
         with database.read() as transaction:
             for table in warehouse_tables():
                 for statement in table.create_sql():
                     warehouse.execute(statement)
                 _fill(warehouse, transaction, table, settled)
-        if settled is not None:
-            warehouse.execute("DETACH previous")
         warehouse.execute("CREATE TABLE snapshot_info (number BIGINT, as_of TIMESTAMPTZ, schema_version VARCHAR)")
         warehouse.execute("COMMENT ON TABLE snapshot_info IS 'One row: which snapshot this is and when it was read.'")
         warehouse.execute("INSERT INTO snapshot_info VALUES (?, getvariable('as_of'), ?)", [number, schema_version()])
+        warehouse.execute("COMMIT")
+        if settled is not None:
+            warehouse.execute("DETACH previous")
         warehouse.execute("CHECKPOINT")
 
 

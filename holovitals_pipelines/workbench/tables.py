@@ -13,7 +13,9 @@ from typing import Any
 import pandas as pd
 
 NOTHING_YET = "Nothing here yet."
-_CELL = "padding:4px 10px;vertical-align:top;white-space:normal"
+_CELL = "padding:3px 8px;vertical-align:top"
+_WRAPPED_FROM = 40
+"""Cells with at least so many characters may be broken into lines; shorter ones are easier to compare unbroken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Table:
         sides = ["right" if numeric else "left" for numeric in self.numeric]
         head = _row("th", [name.replace("_", " ") for name in self.columns], sides)
         body = "".join(_row("td", row, sides) for row in self.rows)
-        return f'<table style="font-variant-numeric:tabular-nums"><thead>{head}</thead><tbody>{body}</tbody></table>'
+        style = "font-size:12px;font-variant-numeric:tabular-nums"
+        return f'<table style="{style}"><thead>{head}</thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
         if not self.rows:
@@ -51,10 +54,14 @@ def table(frame: pd.DataFrame, nothing: str = NOTHING_YET) -> Table:
 
 def _row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
     styled = (
-        f'<{tag} style="{_CELL};text-align:{side}">{escape(cell)}</{tag}>'
+        f'<{tag} style="{_CELL};text-align:{side};white-space:{_wrapping(cell)}">{escape(cell)}</{tag}>'
         for cell, side in zip(cells, sides, strict=True)
     )
     return f"<tr>{''.join(styled)}</tr>"
+
+
+def _wrapping(cell: str) -> str:
+    return "normal;min-width:16em" if len(cell) >= _WRAPPED_FROM else "nowrap"
 
 
 def _text(value: Any) -> str:

@@ -57,9 +57,7 @@ def vendor(tmp_path: Path) -> Vendor:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, database_url: str) -> Settings:
-    home = tmp_path / "home"
-    home.mkdir()
+def settings(home: Path, database_url: str) -> Settings:
     save_connections(home / "connections.yaml", [CONNECTION])
     return Settings(home=home, database_url=database_url, batch_rows=100)
 

@@ -1,6 +1,6 @@
-"""Runs the main job in its own process and kills it with SIGKILL at the n-th progress event of a stage.
+"""Runs the main job in its own process, which sends itself a signal at the n-th progress event of a stage.
 
-    python -m tests.engine.killed_worker HOME VENDOR_FOLDER STAGE EVENT
+    python -m tests.engine.killed_worker HOME VENDOR_FOLDER STAGE EVENT [SIGNAL]
 
 Without STAGE the job runs to its end. Prints the report as JSON.
 """
@@ -22,28 +22,28 @@ from tests.engine.ndjson_source import NdjsonSource
 
 
 class Executioner:
-    """A progress listener that ends its own process without any clean-up."""
+    """A progress listener that ends (or stops) its own process without any clean-up, outside any transaction."""
 
-    def __init__(self, stage: str, event: int) -> None:
-        self._stage, self._left = stage, event
+    def __init__(self, stage: str, event: int, deed: str) -> None:
+        self._stage, self._left, self._deed = stage, event, signal.Signals[deed]
 
     def advanced(self, connection: str, stage: Stage, resource_type: str, rows: int) -> None:
         if stage == self._stage:
             self._left -= 1
             if self._left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), self._deed)
 
     def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
         self.advanced(connection, stage, resource_type, 0)
 
 
-def main(home: str, vendor: str, stage: str = "", event: str = "0") -> None:
+def main(home: str, vendor: str, stage: str = "", event: str = "0", deed: str = "SIGKILL") -> None:
     settings = Settings(home=Path(home), batch_rows=100, database_url=os.environ.get("HOLOVITALS_DATABASE_URL"))
     with open_home(settings) as opened:
         report = run_sync(
             opened,
             SyncRequest("clinic", JobType.FULL_SYNC),
-            progress=Executioner(stage, int(event)),
+            progress=Executioner(stage, int(event), deed),
             adapter_for=lambda _: NdjsonSource(Path(vendor)),
         )
     print_json(report_as_json(report))

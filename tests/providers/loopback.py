@@ -56,12 +56,32 @@ class Server:
         return self.url.removeprefix("http://")
 
 
+class _Host:
+    """A uvicorn server in a thread, whose application is changed from test to test: starting one takes longer."""
+
+    def __init__(self) -> None:
+        self.app = Starlette()
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(self._answer, log_level="critical", lifespan="off", date_header=False)
+        runner = uvicorn.Server(config)
+        threading.Thread(target=runner.run, kwargs={"sockets": [listener]}, daemon=True).start()
+        while not runner.started:
+            time.sleep(0.002)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+_idle: list[_Host] = []
+
+
 @contextmanager
 def serving(routes: Mapping[str, Handler], *, methods: Sequence[str] = ("GET", "POST", "DELETE")) -> Iterator[Server]:
     """A server answering `routes` (path → handler) on 127.0.0.1; unknown paths are 404."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    server = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    host = _idle.pop() if _idle else _Host()
+    server = Server(host.url)
 
     def recorded(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
@@ -75,20 +95,14 @@ def serving(routes: Mapping[str, Handler], *, methods: Sequence[str] = ("GET", "
 
         return endpoint
 
-    app = Starlette(routes=[Route(path, recorded(handler), methods=list(methods)) for path, handler in routes.items()])
-    runner = uvicorn.Server(
-        uvicorn.Config(app, log_level="critical", lifespan="off", date_header=False, timeout_graceful_shutdown=1)
+    host.app = Starlette(
+        routes=[Route(path, recorded(handler), methods=list(methods)) for path, handler in routes.items()]
     )
-    thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    while not runner.started:
-        time.sleep(0.002)
     try:
         yield server
     finally:
-        runner.should_exit = True
-        thread.join(10)
-        listener.close()
+        host.app = Starlette()
+        _idle.append(host)
 
 
 class FastClock:

@@ -19,6 +19,7 @@ import httpx
 import orjson
 import pytest
 import yaml
+from joserfc.jwk import ECKey, RSAKey
 
 from holovitals_pipelines.model.connection import SecretRef
 from holovitals_pipelines.model.errors import AuthenticationError
@@ -110,9 +111,9 @@ def open_server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def smart_server(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sekmet]:
     folder = tmp_path_factory.mktemp("smart")
     shutil.copytree(seeded, folder / "data")
-    for algorithm in ("RS384", "ES384"):
-        sekmet("keys", "generate", "--out", f"{algorithm}.pem", "--alg", algorithm, folder=folder)
-        sekmet("keys", "generate", "--out", f"retired-{algorithm}.pem", "--alg", algorithm, folder=folder)
+    for prefix in ("", "retired-"):
+        (folder / f"{prefix}RS384.pem").write_bytes(RSAKey.generate_key(2048).as_pem(private=True))
+        (folder / f"{prefix}ES384.pem").write_bytes(ECKey.generate_key("P-384").as_pem(private=True))
     clients = [
         {"client_id": f"client-{name}", "public_key_path": f"{name}.pem", "scopes": "system/*.*"}
         for name in ("RS384", "ES384")

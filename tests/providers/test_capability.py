@@ -74,6 +74,12 @@ def test_export_levels_are_told_apart_by_definition(operations: list[dict[str, s
     assert learn(statement).exports == levels
 
 
+def test_a_server_that_only_says_it_does_bulk_data_is_asked_at_every_level() -> None:
+    statement = capability({"Patient": []})
+    statement["instantiates"] = ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data|2.0.0"]
+    assert learn(statement).exports == {"system", "patient", "group"}
+
+
 def test_opening_a_connection_to_another_release_names_the_connection(clock: FastClock) -> None:
     with serving({"/fhir/metadata": lambda _: json(capability({}, version="3.0.1"))}) as server:
         config = connection(f"{server.url}/fhir")

@@ -264,6 +264,16 @@ def test_an_incremental_read_asks_from_the_moment_given_in_utc(clock: FastClock)
     assert not result.done["Patient"].snapshot
 
 
+def test_a_window_has_both_ends(clock: FastClock) -> None:
+    begin, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    with served(pages(1)) as server:
+        result = read(server, clock, ReadRequest(resource_types=["Patient"], since={"Patient": begin}, until=end))
+        [seen] = server.of("/fhir/Patient")
+    asked = [value for name, value in seen.query if name == "_lastUpdated"]
+    assert asked == ["ge2026-01-01T00:00:00.000Z", "le2026-02-01T00:00:00.000Z"]
+    assert not result.done["Patient"].snapshot
+
+
 def test_a_read_killed_between_pages_goes_on_at_the_next_page(clock: FastClock) -> None:
     with served(pages(4, total=8)) as server:
         config = connection(f"{server.url}/fhir")

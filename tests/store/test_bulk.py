@@ -18,6 +18,7 @@ from holovitals_pipelines.store.tables import (
     quality_result,
     record_version,
     shadow,
+    sync_conflict,
     sync_conflict_field,
     sync_statistics,
 )
@@ -205,9 +206,12 @@ def test_update_takes_the_last_of_several_rows_with_one_key(database: Database) 
 def test_update_of_a_table_that_is_all_key_changes_nothing(database: Database) -> None:
     columns = ("conflict_id", "revision", "unit")
     with database.write() as transaction:
-        transaction.execute(sa.text("insert into sync_conflict (conflict_id, link_id, job_id, connection, resource_type,"
-            " record_id, type, status, revision, detected_at) values ('c','l','j','e','P','r','t','DETECTED',1,"
-            " '2026-03-01 00:00:00.000000')"))  # fmt: skip
+        values = dict.fromkeys(
+            ("conflict_id", "link_id", "job_id", "connection", "resource_type", "record_id", "type"), "c"
+        )
+        transaction.execute(
+            sync_conflict.insert().values(**values, status="DETECTED", revision=1, detected_at=ON_THE_SECOND)
+        )
         for _ in range(2):
             insert_rows(transaction, sync_conflict_field, columns, [("c", 1, "name")], "update")
     assert [row[:3] for row in all_of(database, sync_conflict_field)] == [("c", 1, "name")]
@@ -245,9 +249,7 @@ def test_a_required_column_left_out_is_refused_before_anything_is_written(sqlite
 
 def test_an_instant_without_a_zone_is_refused(database: Database) -> None:
     with pytest.raises(ValueError, match="without time zone"), database.write() as transaction:
-        insert_rows(
-            transaction, shadow, SHADOW, [("a", None, 1, None, None, ON_THE_SECOND.replace(tzinfo=None))]
-        )
+        insert_rows(transaction, shadow, SHADOW, [("a", None, 1, None, None, ON_THE_SECOND.replace(tzinfo=None))])
 
 
 def test_update_rows_changes_the_named_columns_of_the_named_rows(database: Database) -> None:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,8 +17,6 @@ import holovitals_pipelines.store.migrations as migrations
 from holovitals_pipelines.model.errors import ConfigurationError, StoreError
 from holovitals_pipelines.store.database import Database, open_database
 from holovitals_pipelines.store.tables import metadata, record_version, sync_job, sync_job_event, watermark
-
-Start = Callable[..., object]
 
 
 def add_watermark(transaction: sa.Connection, connection: str) -> None:
@@ -104,14 +103,14 @@ def test_two_processes_writing_at_once_never_see_a_locked_database(
 
 
 def test_a_process_killed_in_the_middle_of_a_write_leaves_nothing(
-    database: Database, database_url: str, start: Callable[..., object]
+    database: Database, database_url: str, start: Any
 ) -> None:
     with database.write() as transaction:
         add_watermark(transaction, "before")
     process = start("die_writing", database_url)
-    assert process.stdout.readline() == "ready\n"  # type: ignore[attr-defined]
-    os.kill(process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
-    process.wait()  # type: ignore[attr-defined]
+    assert process.stdout.readline() == "ready\n"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     with database.write() as transaction:  # nobody is left holding a lock
         add_watermark(transaction, "after")
     assert connections(database) == {"before", "after"}

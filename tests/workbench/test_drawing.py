@@ -13,6 +13,7 @@ import pytest
 
 from holovitals_pipelines.workbench import Workbench, charts
 from holovitals_pipelines.workbench.cards import Card, Cards, age, overview_cards
+from holovitals_pipelines.workbench.tables import table
 
 from .seeded import NOW
 
@@ -129,3 +130,30 @@ def test_a_frame_without_zones_and_one_with_them_draw_the_same_days(bench: Workb
     zoned = frame.assign(day=frame["day"].dt.tz_localize("UTC"))
     assert charts.trend(zoned).to_dict()["datasets"] == charts.trend(frame).to_dict()["datasets"]
     assert datetime.fromisoformat(next(iter(charts.trend(frame).to_dict()["datasets"].values()))[0]["day"]).hour == 0
+
+
+def test_a_table_shows_texts_whole_and_numbers_grouped(bench: Workbench) -> None:
+    remedy = (
+        "Ask the vendor's support to raise the limit of the client, then start the job again from the failure. " * 2
+    )
+    frame = bench.errors().assign(remedy=remedy, times=1234567)
+    shown = table(frame)
+    assert remedy in shown._repr_html_().replace("&#x27;", "'") and "1\u202f234\u202f567" in shown._repr_html_()
+    assert "+00:00" not in shown._repr_html_()
+    assert "…" not in repr(shown) and "http.503" in repr(shown)
+
+
+def test_a_table_tells_yes_no_and_missing_apart_by_words_and_signs() -> None:
+    frame = pd.DataFrame({"passed": [True, False], "line": [7, None], "share": [2.5, float("nan")]}, dtype=object)
+    assert table(frame).rows == (("✓", "7", "2.5"), ("✗ no", "–", "–"))
+
+
+def test_a_table_without_rows_says_so_in_the_given_words(empty_bench: Workbench) -> None:
+    empty = table(empty_bench.errors(), nothing="No errors <today>.")
+    assert repr(empty) == "No errors <today>."
+    assert empty._repr_html_() == "<p>No errors &lt;today&gt;.</p>"
+
+
+def test_a_table_escapes_every_value_and_heading() -> None:
+    html = table(pd.DataFrame({"<b>": ["<script>"]}))._repr_html_()
+    assert "<script>" not in html and "<b>" not in html and "&lt;script&gt;" in html

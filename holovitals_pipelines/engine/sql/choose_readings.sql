@@ -1,18 +1,18 @@
 -- One reading an id: the vendor's own clock decides where it spoke, the order of reading otherwise.
 -- Different contents under one id within one delivery have no order: all of them are ambiguous.
 -- A reading whose exact bytes were read before is not chosen: equal bytes are equal content.
-create table living as
+create temp table living as
 select part, row, remote_id, content_hash, delivery, last_updated
 from extract_key
 where evidence is null;
 
-create table repeated as
+create temp table repeated as
 select remote_id, count(*) as readings
 from living
 group by remote_id
 having count(*) > 1;
 
-create table rival as
+create temp table rival as
 with ranked as (
     select
         l.*,
@@ -34,12 +34,12 @@ select
 from ranked r
 join ranked top on top.remote_id = r.remote_id and top.place = 1;
 
-create table dispute as
+create temp table dispute as
 select distinct remote_id
 from rival
 where disputes_top;
 
-create table winner as
+create temp table winner as
 select part, row, remote_id, content_hash, false as ambiguous
 from living
 where remote_id not in (select remote_id from repeated)
@@ -54,7 +54,7 @@ from rival r
 join living l on l.part = r.part and l.row = r.row
 where r.remote_id in (select remote_id from dispute);
 
-create table chosen as
+create temp table chosen as
 select w.part, w.row, w.ambiguous
 from winner w
 left join known k on k.remote_id = w.remote_id and k.seen_document = w.content_hash

@@ -1,7 +1,7 @@
 -- What a reading means for its link: three-way, by hashes alone, against the two shadows (sync-protocol.md §2.2).
 --   local has changed   = what local holds  <> what local held at the last agreement
 --   remote has changed  = what was read     <> what the vendor held at the last agreement
-create table classified as
+create temp table classified as
 select
     i.part,
     i.row,

@@ -41,8 +41,12 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     seen in Dagster.
     """
 
-    connection: str = Field(description="the connection's name in connections.yaml; also the assets' first key part and group")
-    provider: str = Field(default="fhir", description="the vendor: " + ", ".join(provider.value for provider in Provider))
+    connection: str = Field(
+        description="the connection's name in connections.yaml; also the assets' first key part and group"
+    )
+    provider: str = Field(
+        default="fhir", description="the vendor: " + ", ".join(provider.value for provider in Provider)
+    )
     resource_types: list[str] | None = Field(default=None, description="default: the types such a provider usually has")
     owner: str = Field(default="team:data-eng", description="Dagster owner of the assets")
     incremental_cron: str | None = Field(default="*/15 * * * *", description="when to sync; null for no schedule")
@@ -74,7 +78,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         order = {name: place for place, name in enumerate(PROCESSING_ORDER)}
         return sorted(wanted, key=lambda name: (order.get(name, len(order)), name))
 
-    def _specs(self, layer: str, types: list[str], upstream: str | None, row: str, kinds: set[str]) -> list[dg.AssetSpec]:
+    def _specs(
+        self, layer: str, types: list[str], upstream: str | None, row: str, kinds: set[str]
+    ) -> list[dg.AssetSpec]:
         return [
             dg.AssetSpec(
                 [self.connection, layer, name],
@@ -98,7 +104,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             {"fhir", "parquet"},
         )  # fmt: skip
         checks = [
-            dg.AssetCheckSpec("the_read_is_complete", asset=spec.key, description="The vendor's answer was read to its end.")
+            dg.AssetCheckSpec(
+                "the_read_is_complete", asset=spec.key, description="The vendor's answer was read to its end."
+            )
             for spec in specs
         ]
 
@@ -124,7 +132,8 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                             "bytes": outcome.bytes,
                             "refused": outcome.quarantined,
                             "seconds": round(outcome.extract_seconds, 2),
-                            "changes are found by": (row.mechanism if row else None) or "the server does not offer this type",
+                            "changes are found by": (row.mechanism if row else None)
+                            or "the server does not offer this type",
                             "holovitals job": session.job_id,
                         },
                         check_results=[
