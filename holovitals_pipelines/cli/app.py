@@ -19,6 +19,7 @@ from holovitals_pipelines.cli.output import (
 )
 from holovitals_pipelines.cli.progress import StageBars
 from holovitals_pipelines.engine.home import open_home
+from holovitals_pipelines.engine.maintenance import sweep_landing_zone
 from holovitals_pipelines.engine.sync import run_sync
 from holovitals_pipelines.model.job import SyncRequest
 from holovitals_pipelines.model.vocabulary import JobType
@@ -105,6 +106,17 @@ def doctor(as_json: AsJson = False) -> None:
     for name, value in found.items():
         shown = ", ".join(value) or "none declared" if isinstance(value, list) else value
         console.print(f"[green]✓[/] {name}: {shown}", highlight=False)
+
+
+@app.command()
+def sweep(as_json: AsJson = False) -> None:
+    """Remove files that killed workers left in the landing zone: those older than an hour that no job has registered."""
+    with readable_errors(as_json), open_home() as home:
+        removed = sweep_landing_zone(home)
+    if as_json:
+        print_json({"removed": removed})
+    else:
+        console.print(f"{len(removed)} unregistered files removed from the landing zone.")
 
 
 @app.callback(invoke_without_command=True)

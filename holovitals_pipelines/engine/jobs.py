@@ -18,7 +18,7 @@ from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
-from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, Stage
+from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, ErrorSeverity, JobStatus, Stage
 from holovitals_pipelines.store import errors, jobs, leases, stages
 from holovitals_pipelines.store.jobs import Job
 from holovitals_pipelines.store.statistics import save_statistics
@@ -61,7 +61,11 @@ def _job_to_work_on(
             leases.break_lease(transaction, job.job_id, now)
     if run_id is not None:
         for job in jobs.list_jobs(transaction, run_id=run_id, connection=request.connection, limit=1):
-            return _next_attempt(transaction, job, now) if job.status is JobStatus.FAILED else job
+            if job.status is JobStatus.FAILED:
+                return _next_attempt(transaction, job, now)
+            if job.status not in TERMINAL_STATUSES:
+                return job
+            # The whole run is executed once more after its job completed or was cancelled: that is another job.
     for job in leases.find_unfinished(transaction, request.connection, now):
         if job.request == request.describe():
             if run_id is not None:

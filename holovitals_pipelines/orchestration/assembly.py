@@ -25,6 +25,7 @@ def assemble() -> dg.Definitions:
             resource_types=connection.resource_types,
             owner=connection.owner,
             incremental_cron=connection.incremental_cron,
+            full_cron=connection.full_cron,
         ).definitions()
         for connection in load_connections(Settings().resolved_connections_file)
         if connection.enabled and connection.name not in named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -38,32 +39,55 @@ def stage_of_run(
     owner = worker_name()
     progress = RunProgress(context.log)
     try:
-        with open_session(
-            home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress
-        ) as session:
+        with open_session(home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress) as session:
             context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
             try:
                 yield session
             except dg.Failure:  # the job has ended already
                 raise
             except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-                end_job(session, JobError("the run was cancelled", code=CANCELLED, place=session.place))
+                end_job(session, _cancelled(session))
                 raise
-            except (Exception, GeneratorExit) as error:  # GeneratorExit: Dagster gave the step up between two results
+            except GeneratorExit as gone:  # Dagster gave the step up between two results, most often to cancel the run
+                end_job(session, _cancelled(session) if _is_cancelling(context) else failure_of(gone))
+                raise
+            except Exception as error:
                 end_job(session, failure_of(error))
                 raise
     except HoloVitalsError as error:
         publish_statistics(home)
         raise as_failure(error) from None
+    except dg.Failure:
+        raise
+    except Exception as error:
+        publish_statistics(home)
+        # Its text may hold health data, and Dagster would keep it; where it was raised says enough.
+        raise as_failure(failure_of(error), raised_at=places_of(error)) from None
 
 
-def as_failure(error: HoloVitalsError) -> dg.Failure:
+def _cancelled(session: JobSession) -> JobError:
+    return JobError("the run was cancelled", code=CANCELLED, place=session.place)
+
+
+def _is_cancelling(context: dg.AssetExecutionContext) -> bool:
+    run = context.instance.get_run_by_id(context.run.run_id)
+    return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+
+
+def as_failure(error: HoloVitalsError, raised_at: str = "") -> dg.Failure:
     """Retrying helps only against transient errors; everything else waits for a person."""
+    metadata = {"code": error.code, "place": error.place or "-", "remedy": error.remedy or "-"}
     return dg.Failure(
         description=str(error),
-        metadata={"code": error.code, "place": error.place or "-", "remedy": error.remedy or "-"},
+        metadata=metadata | ({"raised at": dg.MetadataValue.md(raised_at)} if raised_at else {}),
         allow_retries=isinstance(error, TransientError),
     )
+
+
+def places_of(error: BaseException) -> str:
+    """Where an unexpected exception came from, innermost last, without its text or any value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "\n".join(f"- `{frame.filename}:{frame.lineno}` {frame.name}" for frame in frames)
 
 
 def finish_if_last(context: dg.AssetExecutionContext, session: JobSession, stage: Stage) -> None:
@@ -122,7 +146,7 @@ def _request(context: dg.AssetExecutionContext, connection: str, offered: list[s
 
 def _past_window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:
     """The interval of a backfill; None when the partitions reach today, which is the ordinary sync."""
-    if not context.has_partition_key:
+    if not context.has_partition_key and not context.has_partition_key_range:
         return None
     window = context.partition_time_window
     start, end = window.start.astimezone(UTC), window.end.astimezone(UTC)

@@ -8,9 +8,9 @@ from holovitals_pipelines.model.vocabulary import Provider
 from holovitals_pipelines.providers.epic import EPIC_TYPES
 
 COMMON_TYPES = (
-    "Organization", "Location", "Practitioner", "Patient", "Group", "Device", "Encounter", "AllergyIntolerance", "Condition",
-    "CareTeam", "Goal", "CarePlan", "MedicationRequest", "Immunization", "Procedure", "Observation", "ImagingStudy",
-    "DiagnosticReport", "DocumentReference", "Claim", "ExplanationOfBenefit",
+    "Organization", "Location", "Practitioner", "Patient", "Group", "Device", "Encounter", "AllergyIntolerance",
+    "Condition", "CareTeam", "Goal", "CarePlan", "MedicationRequest", "Immunization", "Procedure", "Observation",
+    "ImagingStudy", "DiagnosticReport", "DocumentReference", "Claim", "ExplanationOfBenefit",
 )  # fmt: skip
 """What FHIR R4 servers usually hold of a patient and of those who care for them."""
 

@@ -6,7 +6,7 @@ The law: a search that ends without an error has delivered everything the server
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -50,7 +50,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one answer held; `place` is where the search goes on, empty at its end."""
+    """What one answer held; `place` is where the search goes on, None at its end.
+
+    `ended` marks the last page of a search that delivered all it counted: nothing is left to do or to check.
+    """
 
     bodies: Sequence[bytes] = ()
     problems: Sequence[Problem] = ()
@@ -59,6 +62,7 @@ class Found:
     received_bytes: int = 0
     partial: bool = False
     place: Mapping[str, Any] | None = None
+    ended: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +107,8 @@ async def search(http: VendorHttp, query: Query, place: Mapping[str, Any] | None
         if empty > _MOST_EMPTY_PAGES:
             raise _protocol(http, query, "search.endless", f"{empty} empty pages in a row, each with a next link")
         onwards = {"next": next_url, "received": count.received, "total": count.total} if next_url else None
-        yield _found(http, query, answer, page, onwards)
+        found = _found(http, query, answer, page, onwards)
+        yield replace(found, ended=next_url is None and not count.missing)
         if next_url is None:
             break
     if count.missing:

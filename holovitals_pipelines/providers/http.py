@@ -104,7 +104,7 @@ class StreamedAnswer:
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    # Reading the certificate authorities takes 30 ms of CPU, so every client shares the one context (libraries.md §3.2).
+    # Reading the certificate authorities costs 30 ms of CPU: all clients share one context (libraries.md §3.2).
     return httpx.create_ssl_context(trust_env=False)
 
 

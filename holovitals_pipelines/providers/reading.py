@@ -120,10 +120,17 @@ async def search_pages(
     place = progress.place_in(read.resource_type)
     read.resume_watermark(place.get("watermark"))
     read.complete = read.complete and bool(place.get("complete", True))
+    if place.get("ended"):
+        return
     async for found in search(http, query, place):
         read.served(found.served_at)
         read.complete = read.complete and not found.partial
-        here = {**(found.place or {}), "watermark": read.watermark_text(), "complete": read.complete}
+        here = {
+            **(found.place or {}),
+            "watermark": read.watermark_text(),
+            "complete": read.complete,
+            "ended": found.ended,
+        }
         yield Page(
             resource_type=read.resource_type,
             source=query.source,

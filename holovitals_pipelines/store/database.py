@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,9 +190,9 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         # None: the driver begins nothing by itself; every transaction is begun below, in the mode asked for.
         connection.isolation_level = None
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        _switch_to_wal(cursor)
         for pragma in (
-            f"page_size = {PAGE_BYTES}",
-            "journal_mode = wal",
             "synchronous = full",
             "foreign_keys = on",
             f"cache_size = -{CACHE_KIB}",
@@ -211,6 +212,19 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
     return engine
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """The one statement whose lock SQLite does not wait for: several processes may be creating the same file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:

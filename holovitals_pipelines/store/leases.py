@@ -86,7 +86,7 @@ def release_lease(transaction: sa.Connection, job_id: str, fence: int, at: datet
 
 
 def break_lease(transaction: sa.Connection, job_id: str, at: datetime) -> None:
-    """End the lease of a worker that is known to be dead, before it runs out; should it live after all, it is fenced off."""
+    """End the lease of a worker that is known to be dead; should it live after all, it is fenced off."""
     job = lock_job(transaction, job_id)
     if job.owner is not None:
         _update(transaction, job_id, fence=job.fence + 1, owner=None, lease_until=None)

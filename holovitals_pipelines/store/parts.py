@@ -67,24 +67,38 @@ def unlist_parts(transaction: sa.Connection, job_id: str, dataset: Dataset, reso
 
 
 def newer_extracts(transaction: sa.Connection, job_id: str, connection: str, resource_type: str) -> list[Part]:
-    """Extract parts of the type that other jobs of the connection landed after all of `job_id`'s own."""
-    mine = sa.select(sa.func.max(landing_part.c.part_id)).where(
-        landing_part.c.job_id == job_id,
-        landing_part.c.dataset == Dataset.EXTRACT.value,
-        landing_part.c.resource_type == resource_type,
-    )
-    own_last = transaction.execute(mine).scalar()
+    """Extract parts of the type that other jobs of the connection landed after all that `job_id`'s records come from.
+
+    A job that transformed without extracting took the newest finished extract there was when it began.
+    """
+    began = sa.select(sync_job.c.created_at).where(sync_job.c.job_id == job_id).scalar_subquery()
+    source = _last_extract_part(transaction, job_id, resource_type)
+    if source is None:
+        earlier = newest_job_with(transaction, connection, resource_type, Stage.EXTRACT, sync_job.c.created_at <= began)
+        source = _last_extract_part(transaction, earlier, resource_type) if earlier is not None else None
     query = _parts().where(
         landing_part.c.connection == connection,
         landing_part.c.resource_type == resource_type,
         landing_part.c.dataset == Dataset.EXTRACT.value,
         landing_part.c.job_id != job_id,
-        landing_part.c.part_id > (own_last or 0),
+        landing_part.c.part_id > (source or 0),
     )
     return _read(transaction, query)
 
 
-def newest_job_with(transaction: sa.Connection, connection: str, resource_type: str, stage: Stage) -> str | None:
+def _last_extract_part(transaction: sa.Connection, job_id: str, resource_type: str) -> int | None:
+    query = sa.select(sa.func.max(landing_part.c.part_id)).where(
+        landing_part.c.job_id == job_id,
+        landing_part.c.resource_type == resource_type,
+        landing_part.c.dataset == Dataset.EXTRACT.value,
+    )
+    found: int | None = transaction.execute(query).scalar()
+    return found
+
+
+def newest_job_with(
+    transaction: sa.Connection, connection: str, resource_type: str, stage: Stage, *where: sa.ColumnElement[bool]
+) -> str | None:
     """The newest job of the connection that finished `stage` for the type; None when there is none."""
     query = (
         sa.select(sync_job.c.job_id)
@@ -94,6 +108,7 @@ def newest_job_with(transaction: sa.Connection, connection: str, resource_type: 
             sync_stage.c.resource_type == resource_type,
             sync_stage.c.stage == stage.value,
             sync_stage.c.state == "done",
+            *where,
         )
         .order_by(sync_job.c.created_at.desc(), sync_job.c.job_id.desc())
         .limit(1)

@@ -64,7 +64,9 @@ class _Host:
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(self._answer, log_level="critical", lifespan="off", date_header=False)
+        config = uvicorn.Config(
+            self._answer, interface="asgi3", log_level="critical", lifespan="off", date_header=False
+        )
         runner = uvicorn.Server(config)
         threading.Thread(target=runner.run, kwargs={"sockets": [listener]}, daemon=True).start()
         while not runner.started:

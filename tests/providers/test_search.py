@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from typing import Any
@@ -287,6 +288,29 @@ def test_a_read_killed_between_pages_goes_on_at_the_next_page(clock: FastClock) 
     assert after.done["Patient"].snapshot
 
 
+def test_a_read_killed_after_its_last_page_asks_nothing_twice(clock: FastClock) -> None:
+    with served(pages(2, total=4)) as server:
+        config = connection(f"{server.url}/fhir")
+        before = interrupted(config, PATIENTS, after=2, clock=clock.as_clock())
+        server.seen.clear()
+        again = ReadRequest(resource_types=["Patient"], cursor=before.events[-1].cursor)
+        after = read_all(config, again, clock=clock.as_clock())
+        assert server.of("/fhir/Patient") == []
+    assert after.done["Patient"].error is None
+    assert after.done["Patient"].watermark is not None
+
+
+def test_a_shortfall_is_not_forgotten_by_a_kill_after_the_last_page(clock: FastClock) -> None:
+    with served(pages(2, total=5)) as server:
+        config = connection(f"{server.url}/fhir")
+        before = interrupted(config, PATIENTS, after=2, clock=clock.as_clock())
+        again = ReadRequest(resource_types=["Patient"], cursor=before.events[-1].cursor)
+        after = read_all(config, again, clock=clock.as_clock())
+    error = after.done["Patient"].error
+    assert error is not None
+    assert error.code == "search.incomplete"
+
+
 def test_a_resumed_read_keeps_the_watermark_of_its_first_page(clock: FastClock) -> None:
     first = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -379,9 +403,10 @@ def test_reading_some_patients_reads_their_compartments_and_nothing_else(clock: 
 
 
 def test_a_server_that_cannot_be_reached_fails_the_opening(clock: FastClock) -> None:
-    with served(pages(1)) as server:
-        config = connection(f"{server.url}/fhir", read={"max_retries": 1})
-    with pytest.raises(TransientError) as caught:
-        read_all(config, PATIENTS, clock=clock.as_clock())
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        config = connection(f"http://127.0.0.1:{nobody.getsockname()[1]}/fhir", read={"max_retries": 1})
+        with pytest.raises(TransientError) as caught:
+            read_all(config, PATIENTS, clock=clock.as_clock())
     assert caught.value.code == "http.unreachable"
     assert len(clock.slept) == 1

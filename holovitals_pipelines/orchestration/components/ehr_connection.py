@@ -51,6 +51,8 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     owner: str = Field(default="team:data-eng", description="Dagster owner of the assets")
     incremental_cron: str | None = Field(default="*/15 * * * *", description="when to sync; null for no schedule")
 
+    full_cron: str | None = Field(default=None, description="when to read everything again; null for no schedule")
+
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return self.definitions()
 
@@ -60,16 +62,14 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             f"sync_{self.connection}",
             selection=dg.AssetSelection.groups(self.connection) | dg.AssetSelection.assets(["sync_statistics"]),
             description=f"Extract, validate and reconcile everything {self.connection} offers, then publish the statistics.",
-            partitions_def=LANDING_DAYS,
             tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
             executor_def=dg.in_process_executor,
         )
-        schedules = [self._schedule(job)] if self.incremental_cron else []
         return dg.Definitions(
             assets=[self._extract(types), self._records(types), self._conflicts(types)],
             asset_checks=[quality_checks(self.connection, types)],
             jobs=[job],
-            schedules=schedules,
+            schedules=self._schedules(job),
         )
 
     def types(self) -> list[str]:
@@ -220,23 +220,32 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
         return conflicts_layer
 
-    def _schedule(self, job: Any) -> dg.ScheduleDefinition:
-        assert self.incremental_cron is not None
+    def _schedules(self, job: Any) -> list[dg.ScheduleDefinition]:
+        changes = f"Changes at {self.connection} since the last complete read, into today's partition."
+        everything = f"Everything {self.connection} holds, to find what incremental reads cannot see."
+        return [
+            self._schedule(job, kind, cron, says)
+            for kind, cron, says in (
+                ("incremental", self.incremental_cron, changes),
+                ("full", self.full_cron, everything),
+            )
+            if cron
+        ]
 
+    def _schedule(self, job: Any, kind: str, cron: str, says: str) -> dg.ScheduleDefinition:
         @dg.schedule(
-            name=f"incremental_{self.connection}",
-            job=job,
-            cron_schedule=self.incremental_cron,
-            execution_timezone="UTC",
-            description=f"Changes at {self.connection} since the last complete read, into today's partition.",
+            name=f"{kind}_{self.connection}", job=job, cron_schedule=cron, execution_timezone="UTC", description=says
         )
-        def incremental(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
             when = context.scheduled_execution_time
             return dg.RunRequest(
-                run_key=when.isoformat(), partition_key=when.strftime("%Y-%m-%d"), tags={"dagster/priority": "0"}
+                run_key=when.isoformat(),
+                partition_key=when.strftime("%Y-%m-%d"),
+                run_config={"ops": {f"{self.connection}_extract": {"config": {"full": kind == "full"}}}},
+                tags={"dagster/priority": "0"},
             )
 
-        return incremental
+        return tick
 
 
 def _selected(context: dg.AssetExecutionContext, offered: list[str]) -> list[str]:
