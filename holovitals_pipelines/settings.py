@@ -68,11 +68,18 @@ class Settings(BaseSettings):
 
     def redacted_database_url(self) -> str:
         """The database URL without its password, for people to look at."""
-        head, at, tail = self.resolved_database_url.rpartition("@")
-        if not at:
-            return tail
-        scheme, _, credentials = head.partition("://")
-        return f"{scheme}://{credentials.partition(':')[0]}:…@{tail}"
+        return redacted(self.resolved_database_url)
+
+
+def redacted(url: str) -> str:
+    """A URL without password and without query, which can hold one as well; a plain path stays as it is."""
+    scheme, divider, rest = url.partition("://")
+    if not divider:
+        return url
+    rest, question, _ = rest.partition("?")
+    credentials, at, place = rest.rpartition("@")
+    user = f"{credentials.partition(':')[0]}:…@" if at else ""
+    return f"{scheme}://{user}{place}{'?…' if question else ''}"
 
 
 class ConnectionsFile(BaseModel):

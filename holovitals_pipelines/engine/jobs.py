@@ -122,12 +122,12 @@ def end_job(session: JobSession, failure: HoloVitalsError | None = None) -> JobR
     return report_of(session.home, session.job_id)
 
 
-def report_of(home: Home, job_id: str) -> JobReport:
+def report_of(home: Home, job_id: str, *, listed_errors: int = LISTED_ERRORS) -> JobReport:
     """The report of any job, ended or not. Raises JobError for an unknown id."""
     with home.database.read() as transaction:
         job = jobs.get_job(transaction, job_id)
         rows = stages.stages_of(transaction, job_id)
-        listed = errors.errors_of(transaction, job_id, limit=LISTED_ERRORS)
+        listed = errors.errors_of(transaction, job_id, limit=listed_errors)
         count = sum(errors.count_errors(transaction, job_id).values())
     listed.sort(key=lambda error: error.severity != ErrorSeverity.CRITICAL)
     ended = job.finished_at or datetime.now(UTC)
@@ -142,6 +142,7 @@ def report_of(home: Home, job_id: str) -> JobReport:
         errors=tuple(listed),
         error_count=count,
         seconds=(ended - (job.started_at or job.created_at)).total_seconds(),
+        started_at=job.started_at or job.created_at,
     )
 
 
@@ -150,6 +151,17 @@ def recent_reports(home: Home, limit: int) -> list[JobReport]:
     with home.database.read() as transaction:
         ids = [job.job_id for job in jobs.list_jobs(transaction, limit=limit)]
     return [report_of(home, job_id) for job_id in ids]
+
+
+def find_job_id(home: Home, beginning: str) -> str:
+    """The id of the one job whose id begins so. Raises JobError when there is none, or more than one."""
+    with home.database.read() as transaction:
+        found = jobs.ids_that_begin(transaction, beginning, limit=2)
+    if len(found) == 1:
+        return found[0]
+    said = "several jobs have ids that begin so" if found else "there is no such job"
+    remedy = "give more of the id" if found else "see the ids: holovitals jobs list"
+    raise JobError(said, code="job.ambiguous" if found else "job.unknown", place=f"job {beginning}", remedy=remedy)
 
 
 def request_cancel(home: Home, job_id: str) -> None:

@@ -15,6 +15,7 @@ from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.transform import transform
 from holovitals_pipelines.engine.worker import worker_name
 from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.errors import HoloVitalsError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.registry import open_adapter
@@ -33,18 +34,22 @@ def run_sync(
 ) -> JobReport:
     """Do the job and report it; a job whose worker was killed goes on where it stopped.
 
-    A type that fails does not stop the others: the report says FAILED and names it. Raises ConfigurationError and
-    JobBusyError before anything is started; any later error ends the job as FAILED and is raised.
+    A type that fails does not stop the others: the report says FAILED and names it, and so it does when an error ended
+    the whole job. Raises ConfigurationError and JobBusyError before anything is started, JobError when the job was
+    taken over; a foreign exception ends the job as FAILED and is raised.
     """
     with open_session(home, request, owner=worker_name(), progress=progress) as session:
         try:
             extract(session, adapter_for(session.connection))
             process(session, session.landed_types())
+        except HoloVitalsError as error:
+            report = end_job(session, error)
         except Exception as error:
             end_job(session, failure_of(error))
             publish_statistics(home)
             raise
-        report = end_job(session)
+        else:
+            report = end_job(session)
     publish_statistics(home)
     return report
 

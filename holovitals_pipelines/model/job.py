@@ -116,6 +116,7 @@ class JobReport:
     error_count: int = 0
     """All errors and warnings of the job; `errors` holds the first of them."""
     seconds: float = 0.0
+    started_at: datetime | None = None
 
     @property
     def total(self) -> Outcome:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.bulk import insert_rows, stream_arrow
+from holovitals_pipelines.store.bulk import insert_rows, stream_arrow, update_rows
 from holovitals_pipelines.store.tables import link, quarantine, record, record_version, shadow, sync_conflict
 
 HASH = pa.binary(16)
@@ -129,7 +129,18 @@ def add_records(
     insert_rows(
         transaction,
         record,
-        ("record_id", "resource_type", "origin", "version", "state", "document_hash", "hash", "hash_version", "changed_by", "updated_at"),
+        (
+            "record_id",
+            "resource_type",
+            "origin",
+            "version",
+            "state",
+            "document_hash",
+            "hash",
+            "hash_version",
+            "changed_by",
+            "updated_at",
+        ),
         (
             (i, resource_type, connection, 1, "active", r.content_hash, r.hash, hash_version, connection, seen_at)
             for i, r in zip(ids, new, strict=True)
@@ -140,7 +151,10 @@ def add_records(
         transaction,
         link,
         ("link_id", "connection", "resource_type", "remote_id", "record_id", "state", "linked_by", "linked_at"),
-        ((i, connection, resource_type, r.remote_id, i, "active", "sync", seen_at) for i, r in zip(ids, new, strict=True)),
+        (
+            (i, connection, resource_type, r.remote_id, i, "active", "sync", seen_at)
+            for i, r in zip(ids, new, strict=True)
+        ),
         on_conflict="error",
     )
     insert_rows(
@@ -151,7 +165,7 @@ def add_records(
             "seen_document", "seen_version", "seen_updated", "seen_at",
         ),
         (
-            (i, r.hash, r.content_hash, r.hash, r.content_hash, hash_version, r.content_hash, r.version, r.last_updated, seen_at)
+            (i, *(r.hash, r.content_hash) * 2, hash_version, r.content_hash, r.version, r.last_updated, seen_at)
             for i, r in zip(ids, new, strict=True)
         ),
         on_conflict="error",
@@ -159,27 +173,36 @@ def add_records(
 
 
 def take_changes(
-    transaction: sa.Connection, connection: str, changes: Sequence[Change], *, hash_version: int, job_id: str, seen_at: datetime
+    transaction: sa.Connection,
+    connection: str,
+    changes: Sequence[Change],
+    *,
+    hash_version: int,
+    job_id: str,
+    seen_at: datetime,
 ) -> None:
     """The vendor's change becomes the record's next version; the version it replaces is kept."""
     if not changes:
         return
     keep_versions(transaction, [change.record_id for change in changes], job_id=job_id)
-    transaction.execute(
-        record.update().where(record.c.record_id == sa.bindparam("key")),
-        [
-            {
-                "key": change.record_id,
-                "version": change.record_version + 1,
-                "state": "active",
-                "document_hash": change.reading.content_hash,
-                "hash": change.reading.hash,
-                "hash_version": hash_version,
-                "changed_by": connection,
-                "updated_at": seen_at,
-            }
-            for change in changes
-        ],
+    update_rows(
+        transaction,
+        record,
+        ("record_id",),
+        ("version", "state", "document_hash", "hash", "hash_version", "changed_by", "updated_at"),
+        (
+            (
+                c.record_id,
+                c.record_version + 1,
+                "active",
+                c.reading.content_hash,
+                c.reading.hash,
+                hash_version,
+                connection,
+                seen_at,
+            )
+            for c in changes
+        ),
     )
     _agree(transaction, changes, hash_version=hash_version, seen_at=seen_at)
 
@@ -187,56 +210,46 @@ def take_changes(
 def agree_on_reading(
     transaction: sa.Connection, changes: Sequence[Change], *, hash_version: int, seen_at: datetime
 ) -> None:
-    """Both sides hold the same content: both shadows advance to it. The record takes the newest spelling (narrative, meta)."""
-    if not changes:
-        return
-    transaction.execute(
-        record.update().where(record.c.record_id == sa.bindparam("key")),
-        [{"key": change.record_id, "document_hash": change.reading.content_hash} for change in changes],
+    """Both sides hold the same content: both shadows advance to it, and the record takes its newest spelling."""
+    update_rows(
+        transaction,
+        record,
+        ("record_id",),
+        ("document_hash",),
+        ((c.record_id, c.reading.content_hash) for c in changes),
     )
     _agree(transaction, changes, hash_version=hash_version, seen_at=seen_at)
 
 
+SEEN = ("seen_document", "seen_version", "seen_updated", "seen_at")
+
+
+def _seen(change: Change, at: datetime) -> tuple[Any, ...]:
+    reading = change.reading
+    return (reading.content_hash, reading.version, reading.last_updated, at)
+
+
 def _agree(transaction: sa.Connection, changes: Sequence[Change], *, hash_version: int, seen_at: datetime) -> None:
-    transaction.execute(
-        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
-        [
-            {
-                "key": change.link_id,
-                "local_hash": change.reading.hash,
-                "local_document": change.reading.content_hash,
-                "remote_hash": change.reading.hash,
-                "remote_document": change.reading.content_hash,
-                "hash_version": hash_version,
-                "seen_document": change.reading.content_hash,
-                "seen_version": change.reading.version,
-                "seen_updated": change.reading.last_updated,
-                "seen_at": seen_at,
-                "delete_evidence": None,
-            }
-            for change in changes
-        ],
+    update_rows(
+        transaction,
+        shadow,
+        ("link_id",),
+        ("local_hash", "local_document", "remote_hash", "remote_document", "hash_version", "delete_evidence", *SEEN),
+        (
+            (c.link_id, *(c.reading.hash, c.reading.content_hash) * 2, hash_version, None, *_seen(c, seen_at))
+            for c in changes
+        ),
     )
 
 
 def note_spelling(transaction: sa.Connection, changes: Sequence[Change], *, seen_at: datetime) -> None:
-    """The vendor's content is as agreed and only its spelling (order, narrative, meta) differs, while local has moved on."""
-    if not changes:
-        return
-    transaction.execute(
-        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
-        [
-            {
-                "key": change.link_id,
-                "seen_document": change.reading.content_hash,
-                "seen_version": change.reading.version,
-                "seen_updated": change.reading.last_updated,
-                "seen_at": seen_at,
-                "remote_document": change.reading.content_hash,
-                "delete_evidence": None,
-            }
-            for change in changes
-        ],
+    """The vendor's content is as agreed, only spelled otherwise (order, narrative, meta); local has moved on."""
+    update_rows(
+        transaction,
+        shadow,
+        ("link_id",),
+        ("remote_document", "delete_evidence", *SEEN),
+        ((c.link_id, c.reading.content_hash, None, *_seen(c, seen_at)) for c in changes),
     )
 
 
@@ -250,7 +263,7 @@ def record_conflicts(
     seen_at: datetime,
     new_id: Iterable[str],
 ) -> None:
-    """(type, change) pairs: each becomes an open conflict, or the next revision of the link's open one. Neither side moves."""
+    """Each (type, change) becomes an open conflict, or the next revision of the link's open one; neither side moves."""
     if not conflicts:
         return
     links = [change.link_id for _, change in conflicts]
@@ -293,28 +306,18 @@ def record_conflicts(
         transaction.execute(sync_conflict.insert(), fresh)
     if revised:
         transaction.execute(sync_conflict.update().where(sync_conflict.c.conflict_id == sa.bindparam("key")), revised)
-    transaction.execute(
-        shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
-        [
-            {
-                "key": change.link_id,
-                "seen_document": change.reading.content_hash,
-                "seen_version": change.reading.version,
-                "seen_updated": change.reading.last_updated,
-                "seen_at": seen_at,
-            }
-            for _, change in conflicts
-        ],
-    )
+    update_rows(transaction, shadow, ("link_id",), SEEN, ((c.link_id, *_seen(c, seen_at)) for _, c in conflicts))
 
 
 def note_deletions(transaction: sa.Connection, evidence: Sequence[tuple[str, str]], *, seen_at: datetime) -> None:
     """(link id, evidence) pairs: the vendor says it deleted these. The record stays; deciding is the sync kernel's."""
-    if evidence:
-        transaction.execute(
-            shadow.update().where(shadow.c.link_id == sa.bindparam("key")),
-            [{"key": key, "delete_evidence": said, "seen_at": seen_at} for key, said in evidence],
-        )
+    update_rows(
+        transaction,
+        shadow,
+        ("link_id",),
+        ("delete_evidence", "seen_at"),
+        ((link_id, said, seen_at) for link_id, said in evidence),
+    )
 
 
 def keep_versions(transaction: sa.Connection, record_ids: Sequence[str], *, job_id: str | None) -> None:
@@ -331,9 +334,7 @@ def supersede_quarantine(
     transaction: sa.Connection, connection: str, resource_type: str, remote_ids: Sequence[str]
 ) -> None:
     """A resource that now passes replaces its held predecessors in quarantine; they stay readable."""
-    held = transaction.execute(
-        sa.select(sa.exists().where(*_held(connection, resource_type)))
-    ).scalar_one()
+    held = transaction.execute(sa.select(sa.exists().where(*_held(connection, resource_type)))).scalar_one()
     if not held:
         return
     for start in range(0, len(remote_ids), 500):

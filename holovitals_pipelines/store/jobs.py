@@ -220,6 +220,12 @@ def assert_fence(transaction: sa.Connection, job_id: str, fence: int) -> None:
         )
 
 
+def ids_that_begin(transaction: sa.Connection, beginning: str, *, limit: int) -> list[str]:
+    """Ids of at most `limit` jobs whose id begins so, as people type them."""
+    query = sa.select(sync_job.c.job_id).where(sync_job.c.job_id.startswith(beginning, autoescape=True)).limit(limit)
+    return list(transaction.execute(query).scalars())
+
+
 def append_event(
     transaction: sa.Connection,
     job_id: str,

@@ -6,9 +6,16 @@ import json
 
 import sqlalchemy as sa
 
+from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.jobs import end_job, open_session, recent_reports, request_cancel
 from holovitals_pipelines.engine.local_records import edit_record, record_of
-from holovitals_pipelines.model.vocabulary import JobStatus, JobType
+from holovitals_pipelines.engine.reconcile import reconcile
+from holovitals_pipelines.engine.sync import run_sync
+from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.job import SyncRequest
+from holovitals_pipelines.model.vocabulary import JobStatus, JobType, Stage
 from holovitals_pipelines.store.documents import get_document
 from holovitals_pipelines.store.tables import (
     link,
@@ -26,6 +33,11 @@ from tests.engine.conftest import Sync, Vendor, observation, patient
 def count(home: Home, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
     with home.database.read() as transaction:
         return transaction.execute(sa.select(sa.func.count()).select_from(table).where(*where)).scalar_one()
+
+
+def family_in(body: bytes) -> str:
+    family: str = json.loads(body)["name"][0]["family"]
+    return family
 
 
 def test_a_first_sync_creates_a_record_a_link_and_two_equal_shadows_for_each_resource(
@@ -124,7 +136,9 @@ def test_when_both_sides_changed_neither_is_overwritten_and_a_conflict_is_record
     with opened.database.read() as transaction:
         conflict = transaction.execute(sa.select(sync_conflict)).one()
         sides = {
-            name: json.loads(get_document(transaction, bytes(getattr(conflict, f"{name}_document"))))["name"][0]["family"]
+            name: json.loads(get_document(transaction, bytes(getattr(conflict, f"{name}_document"))))["name"][0][
+                "family"
+            ]
             for name in ("base_local", "base_remote", "local", "remote")
         }
     assert sides == {"base_local": "Agreed", "base_remote": "Agreed", "local": "Local", "remote": "Remote"}
@@ -193,7 +207,9 @@ def test_a_vendors_delete_is_noted_as_evidence_and_the_record_stays(opened: Home
 def test_refused_resources_are_kept_with_path_rule_and_remedy_and_the_rest_goes_on(
     opened: Home, vendor: Vendor, sync: Sync
 ) -> None:
-    vendor.holds("Observation", [observation(1), '{"resourceType":"Observation","id":"o2","code":{"text":"x"}}', observation(3)])
+    vendor.holds(
+        "Observation", [observation(1), '{"resourceType":"Observation","id":"o2","code":{"text":"x"}}', observation(3)]
+    )
 
     report = sync()
 
@@ -201,7 +217,7 @@ def test_refused_resources_are_kept_with_path_rule_and_remedy_and_the_rest_goes_
     with opened.database.read() as transaction:
         held = transaction.execute(sa.select(quarantine)).one()
         body = get_document(transaction, bytes(held.document_hash))
-    assert body == b'{"resourceType":"Observation","id":"o2","code":{"text":"x"}}'
+    assert body == broken.encode()
     assert held.remote_id == "o2" and held.path == "Observation.status" and held.rule and held.remedy
     assert (held.source, held.line) == ("Observation.ndjson", 2)
 
@@ -244,9 +260,6 @@ def test_an_incremental_read_starts_from_the_vendors_watermark_less_the_overlap(
     sync(JobType.INCREMENTAL_SYNC)
     source = vendor.source()
 
-    from holovitals_pipelines.engine.sync import run_sync
-    from holovitals_pipelines.model.job import SyncRequest
-
     run_sync(opened, SyncRequest("clinic", JobType.INCREMENTAL_SYNC), adapter_for=lambda _: source)
 
     [request] = source.requests
@@ -266,6 +279,69 @@ def test_statistics_are_one_row_a_job_and_resource_type(opened: Home, vendor: Ve
     assert len(rows) == 4
     assert [row.created for row in rows] == [1, 1, 0, 0]
     assert all(row.bytes > 0 and row.extract_seconds >= 0 for row in rows)
+
+
+def test_an_older_batch_that_is_finished_late_does_not_undo_a_newer_one(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
+    vendor.holds("Patient", [patient(1, "First"), patient(2, "First")])
+    sync()
+    vendor.holds("Patient", [patient(1, "Second"), patient(2, "Second")])
+    request = SyncRequest("clinic", JobType.FULL_SYNC)
+    with open_session(opened, request, owner="a worker", run_id="run-1") as session:
+        extract(session, vendor.source())
+        transform(session, "Patient")
+        end_job(session, JobError("the machine went down", code="test.failed"))
+    vendor.holds("Patient", [patient(1, "Third")])
+    assert sync().total.updated == 1
+
+    with open_session(opened, request, owner="a worker", run_id="run-1") as session:
+        reconcile(session, "Patient")
+        report = end_job(session)
+
+    assert (report.attempt, report.total.superseded, report.total.updated) == (2, 1, 1)
+    families = [
+        json.loads(record_of(opened, "clinic", "Patient", name).body)["name"][0]["family"] for name in ("p1", "p2")
+    ]
+    assert families == ["Third", "Second"]
+
+
+def test_records_are_made_again_from_the_landing_zone_without_the_vendor(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
+    vendor.holds("Patient", [patient(n) for n in range(20)])
+    first = sync()
+
+    with open_session(
+        opened, SyncRequest("clinic", JobType.RESOURCE_SYNC, ("Patient",)), owner="w", run_id="r"
+    ) as session:
+        transform(session, "Patient")
+        reconcile(session, "Patient")
+        report = end_job(session)
+
+    assert report.job_id != first.job_id
+    assert (report.total.unchanged, report.total.created) == (20, 0)
+
+
+def test_a_cancelled_job_stops_between_batches_and_keeps_what_it_committed(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
+    vendor.holds("Patient", [patient(n) for n in range(500)])
+
+    class Canceller:
+        def advanced(self, connection: str, stage: Stage, resource_type: str, rows: int) -> None:
+            if stage is Stage.RECONCILE:
+                [job] = [r for r in recent_reports(opened, 10) if r.status is JobStatus.PROCESSING]
+                request_cancel(opened, job.job_id)
+
+        def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
+            return
+
+    report = sync(progress=Canceller())
+
+    assert report.status is JobStatus.CANCELLED
+    assert 0 < report.total.created < 500 and count(opened, record) == report.total.created
+    assert sync().total.created == 500 - report.total.created
 
 
 def _everything(home: Home) -> list[object]:

@@ -82,7 +82,7 @@ def test_the_program_knows_the_newest_migration() -> None:
 def test_processes_that_upgrade_at_once_all_succeed(
     empty_database_url: str, run_together: Callable[..., list[str]]
 ) -> None:
-    run_together(*[("upgrade", empty_database_url)] * 4)
+    run_together(*[("upgrade", empty_database_url)] * 6)
     database = open_database(empty_database_url)
     assert connections(database) == set()
     database.close()
