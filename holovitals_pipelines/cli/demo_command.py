@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from holovitals_pipelines.cli.demo_edits import EditsAtVendors, edit_both_sides
 from holovitals_pipelines.cli.demo_expectation import compare_with_expectation, expectation_beside
-from holovitals_pipelines.cli.output import FAILED, console, outcome_table, print_errors, print_json, report_as_json
-from holovitals_pipelines.cli.output import readable_errors
+from holovitals_pipelines.cli.output import (
+    FAILED,
+    console,
+    errors,
+    print_json,
+    print_outcome,
+    readable_errors,
+    report_as_json,
+    say,
+)
 from holovitals_pipelines.deploy.dagster_home import prepare_dagster_home
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings, SecretRef, SmartBackendAuth
@@ -44,32 +53,42 @@ def demo(
 ) -> None:
     """Sync simulated vendors into a local store, as Dagster runs, and show what happened.
 
-    First everything, then again (nothing may change), then after edits on both sides. Exit code 1 when anything failed.
+    First everything, then again (nothing may change), then, on synthetic data, after edits on both sides. When
+    `expected.json` lies beside the data, counts and ids are compared with it. Exit code 1 when anything failed.
+
+    ```
+    holovitals demo                                  # a synthetic population at two vendors
+    holovitals demo --patients 500 --provider epic   # more patients, one vendor
+    holovitals demo --data export.ndjson.gz          # your own synthetic or test data
+    ```
     """
     vendors = tuple(provider) if provider else ("fhir",) if data else VENDORS
     unknown = sorted(set(vendors) - set(VENDORS))
     if unknown:
         raise typer.BadParameter(f"unknown vendor {unknown[0]}; choose from {', '.join(VENDORS)}")
-    settings = Settings()
+    target = errors if as_json else console  # with --json, standard output is the script's alone
     with readable_errors(as_json):
+        settings = Settings()
         settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         _check_home_is_the_demos(settings)
         credentials = demo_credentials(settings.root / "demo" / "keys")
-        console.print(f"Home: {settings.root}", highlight=False)
-        with console.status("Starting the simulated vendors …"):
+        say(target, f"Home: {settings.root}")
+        with target.status("Starting the simulated vendors …"):
             running = start_sandbox(dialects=vendors, data=data, patients=patients, seed=seed, credentials=credentials)
         with running:
             save_connections(
                 settings.resolved_connections_file,
                 [_connection(vendor, running, credentials) for vendor in vendors],
             )
-            passes = _passes(settings, running, vendors, with_edits=data is None)
-            complaints = _judge(settings, passes, data)
+            passes = _passes(target, settings, running, vendors, with_edits=data is None)
+            complaints = _judge(target, settings, passes, data)
     if as_json:
-        print_json({title: [report_as_json(report) for report in reports] for title, reports in passes})
+        shown = [{"title": title, "reports": [report_as_json(report) for report in reports]} for title, reports in passes]
+        print_json({"home": str(settings.root), "passes": shown, "complaints": complaints})
+    for complaint in complaints:
+        errors.print("[red]✗[/] ", end="")
+        say(errors, complaint)
     if complaints:
-        for complaint in complaints:
-            console.print(f"[red]✗[/] {complaint}", highlight=False)
         raise typer.Exit(FAILED)
     if not as_json:
         _where_to_look_next()
@@ -78,37 +97,38 @@ def demo(
 Passes = list[tuple[str, list[JobReport]]]
 
 
-def _passes(settings: Settings, running: RunningSandbox, vendors: tuple[str, ...], *, with_edits: bool) -> Passes:
+def _passes(
+    target: Console, settings: Settings, running: RunningSandbox, vendors: tuple[str, ...], *, with_edits: bool
+) -> Passes:
     from holovitals_pipelines.orchestration.launch.in_process import RunInProcess
 
     passes: Passes = []
     edits = EditsAtVendors(running, settings.root / "demo" / "edits.jsonl")
     edits.repeat_earlier()
-    with console.status("Loading Dagster …"):
+    with target.status("Loading Dagster …"):
         runner = RunInProcess(prepare_dagster_home(settings.dagster_home))
 
     def sync_all(title: str, full: bool) -> None:
         started = time.monotonic()
         reports = []
         for vendor in vendors:
-            with console.status(f"{title}: {vendor} …"):
+            with target.status(f"{title}: {vendor} …"):
                 reports.append(runner.sync(settings, vendor, full=full))
         passes.append((title, reports))
-        console.print(outcome_table(f"{len(passes)}. {title} ({time.monotonic() - started:.1f} s)", reports))
-        for report in reports:
-            print_errors(report)
+        print_outcome(target, f"{len(passes)}. {title} ({time.monotonic() - started:.1f} s)", reports)
 
     sync_all("Everything the vendors hold", full=True)
     sync_all("Everything again, unchanged", full=True)
     if with_edits:
         with open_home(settings) as home:
             for line in edit_both_sides(home, edits, vendors):
-                console.print(f"  [cyan]✎[/] {line}", highlight=False)
+                target.print("  [cyan]✎[/] ", end="")
+                say(target, line)
         sync_all("After edits on both sides", full=False)
     return passes
 
 
-def _judge(settings: Settings, passes: Passes, data: Path | None) -> list[str]:
+def _judge(target: Console, settings: Settings, passes: Passes, data: Path | None) -> list[str]:
     """Sentences about what is not as it must be; none when the demo went well."""
     complaints = []
     for title, reports in passes:
@@ -124,14 +144,16 @@ def _judge(settings: Settings, passes: Passes, data: Path | None) -> list[str]:
         if moved:
             complaints.append(f"the second pass changed {moved} records of {report.connection}; it may change none")
         else:
-            console.print(f"[green]✓[/] {report.connection}: {report.total.unchanged:,} unchanged on the second pass")
+            target.print("[green]✓[/] ", end="")
+            say(target, f"{report.connection}: {report.total.unchanged:,} unchanged on the second pass")
     if data and (expectation := expectation_beside(data)):
         with open_home(settings) as home:
             differences = compare_with_expectation(home, "fhir", json.loads(expectation.read_text(encoding="utf-8")))
         if differences:
             complaints += differences
         else:
-            console.print(f"[green]✓[/] counts per type and ids equal {expectation}", highlight=False)
+            target.print("[green]✓[/] ", end="")
+            say(target, f"counts per type and ids equal {expectation}")
     return complaints
 
 
@@ -178,10 +200,18 @@ def _where_to_look_next() -> None:
 def sandbox(
     port: Annotated[int, typer.Option(help="port on the loopback")] = 8750,
     data: Annotated[Path | None, typer.Option(help="NDJSON file or folder to serve", exists=True)] = None,
-    patients: Annotated[int, typer.Option(min=1)] = 100,
-    seed: int = 1,
+    patients: Annotated[int, typer.Option(min=1, help="size of the synthetic population, without --data")] = 100,
+    seed: Annotated[int, typer.Option(help="seed of the synthetic population")] = 1,
 ) -> None:
-    """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them."""
+    """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.
+
+    Declare their addresses in connections.yaml and sync them like real ones. Faults are ordered under `/_sandbox/faults`.
+
+    ```
+    holovitals sandbox --patients 500
+    holovitals sandbox --data export.ndjson.gz --port 8760
+    ```
+    """
     with (
         readable_errors(),
         start_sandbox(dialects=VENDORS, data=data, patients=patients, seed=seed, port=port) as running,

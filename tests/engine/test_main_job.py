@@ -207,9 +207,8 @@ def test_a_vendors_delete_is_noted_as_evidence_and_the_record_stays(opened: Home
 def test_refused_resources_are_kept_with_path_rule_and_remedy_and_the_rest_goes_on(
     opened: Home, vendor: Vendor, sync: Sync
 ) -> None:
-    vendor.holds(
-        "Observation", [observation(1), '{"resourceType":"Observation","id":"o2","code":{"text":"x"}}', observation(3)]
-    )
+    broken = '{"resourceType":"Observation","id":"o2","code":{"text":"x"}}'
+    vendor.holds("Observation", [observation(1), broken, observation(3)])
 
     report = sync()
 
