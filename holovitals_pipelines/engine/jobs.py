@@ -18,9 +18,10 @@ from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
-from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, ErrorSeverity, JobStatus, Stage
+from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, Dataset, ErrorSeverity, JobStatus, Stage
 from holovitals_pipelines.store import errors, jobs, leases, stages
 from holovitals_pipelines.store.jobs import Job
+from holovitals_pipelines.store.parts import unlist_parts
 from holovitals_pipelines.store.statistics import save_statistics
 
 LISTED_ERRORS = 50
@@ -82,6 +83,15 @@ def _job_to_work_on(
 
 
 def _next_attempt(transaction: sa.Connection, job: Job, now: datetime) -> Job:
+    """What was done stays done; a type whose read failed is read afresh, since it may have changed meanwhile.
+
+    What the failed read brought is committed already: the next reading finds it unchanged.
+    """
+    rows = stages.stages_of(transaction, job.job_id)
+    for name in sorted({row.resource_type for row in rows if row.state == "failed"}):
+        for dataset in Dataset:
+            unlist_parts(transaction, job.job_id, dataset, name)
+        stages.read_afresh(transaction, job.job_id, name, now)
     return jobs.move(transaction, job.job_id, JobStatus.RETRYING, now)
 
 

@@ -1,4 +1,4 @@
-"""What is held in quarantine, for people to look at; the bodies stay in the store."""
+"""What is held in quarantine, for people to look at and to understand; the bodies stay in the store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.fhir.validation import Issue, explain
+from holovitals_pipelines.model.errors import StoreError
+from holovitals_pipelines.store.documents import get_document
 from holovitals_pipelines.store.tables import quarantine
 
 
@@ -38,3 +41,18 @@ def held_resources(home: Home, connection: str | None, limit: int) -> list[dict[
             }
             for row in transaction.execute(query)
         ]
+
+
+def explain_held(home: Home, quarantine_id: int) -> tuple[Issue, ...]:
+    """Everything both validation tiers find in a held resource. Raises StoreError for an unknown id."""
+    query = sa.select(quarantine.c.document_hash, quarantine.c.resource_type).where(
+        quarantine.c.quarantine_id == quarantine_id
+    )
+    with home.database.read() as transaction:
+        row = transaction.execute(query).one_or_none()
+        if row is None:
+            raise StoreError(
+                "there is no such entry", code="quarantine.unknown", remedy="see the ids: holovitals quarantine --json"
+            )
+        body = get_document(transaction, bytes(row.document_hash))
+    return explain(body, row.resource_type)

@@ -14,7 +14,7 @@ from test_fast_tier import SECRETS, leaves
 from test_seeded_errors import CONTROLS, OBSERVATION, PATIENT
 
 from holovitals_pipelines.fhir.validation import RULES, explain, is_refused
-from holovitals_pipelines.fhir.validation.explaining import check_models
+from holovitals_pipelines.fhir.validation.models import check_models
 
 
 def models(resource: dict[str, Any], **changes: Any) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holovitals_pipelines.fhir.validation import Issue, check_structure, explain, is_refused
-from holovitals_pipelines.fhir.validation.explaining import check_models
+from holovitals_pipelines.fhir.validation.models import check_models
 from holovitals_pipelines.fhir.validation.structure import _compiled_check, _translate
 
 SECRET = "Zebulon"

@@ -39,7 +39,7 @@ def check_structure(body: bytes, resource_type: str) -> tuple[Issue, ...]:
     except ValueError:  # what the compiled reader refuses and orjson does not: nesting, chiefly
         return (unreadable(diagnose(body), resource_type),)
     except CheckerFailure:
-        from holovitals_pipelines.fhir.validation.explaining import check_models
+        from holovitals_pipelines.fhir.validation.models import check_models
 
         return tidy([*check_models(body, resource_type), *issues])
     if not found and not issues:
