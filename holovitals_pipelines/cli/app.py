@@ -35,7 +35,8 @@ from holovitals_pipelines.settings import Settings, redacted
 
 app = typer.Typer(
     name="holovitals",
-    help="Keep a local clinical store in agreement with EHR vendors.\n\nNew here? `holovitals demo`, then `holovitals ui`.",
+    help="Keep a local clinical store in agreement with EHR vendors.\n\n"
+    "New here? `holovitals demo`, then `holovitals ui`. Every command has `--help`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they print what exceptions say, which could be health data; see main
     rich_markup_mode="markdown",
@@ -155,7 +156,10 @@ def _shown(settings: Settings, name: str) -> str:
 
 @app.command()
 def sweep(as_json: AsJson = False) -> None:
-    """Remove files that killed workers left in the landing zone: those older than an hour that no job has registered."""
+    """Remove files that killed workers left in the landing zone.
+
+    Only files older than an hour that no job has registered: nobody can see those. Safe at any time.
+    """
     with readable_errors(as_json), open_home() as home:
         removed = sweep_landing_zone(home)
     if as_json:
@@ -174,10 +178,10 @@ def version(
 
 
 def main() -> None:
-    """Run the command. An exception nobody expected is shown by its type and its frames: its text may be health data."""
+    """Run the command. An exception nobody expected is shown by type and frames only: its text may be health data."""
     try:
         app()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 the last resort
         explain(failure_of(error))
         sys.stderr.writelines(traceback.format_tb(error.__traceback__))
         sys.exit(FAILED)

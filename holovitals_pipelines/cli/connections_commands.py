@@ -6,56 +6,70 @@ import asyncio
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from holovitals_pipelines.cli.output import FAILED, console, print_json, readable_errors
+from holovitals_pipelines.cli.output import console, plain_table, print_json, readable_errors, say
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.sync import vendor_adapter
 from holovitals_pipelines.model.connection import ConnectionConfig
-from holovitals_pipelines.model.errors import HoloVitalsError
 
-app = typer.Typer(help="List connections, and try whether one can be reached.", no_args_is_help=True)
+app = typer.Typer(
+    help="List connections, and try whether one can be reached.", no_args_is_help=True, rich_markup_mode="markdown"
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
 
 
 @app.command("list")
 def list_connections(as_json: AsJson = False) -> None:
-    """The connections declared in connections.yaml."""
+    """The connections declared in connections.yaml.
+
+    It lies in the home folder, unless HOLOVITALS_CONNECTIONS_FILE says otherwise. An entry needs a name, a provider
+    and a base URL; secrets are named by environment variable or file, never written:
+
+    ```
+    connections:
+      - name: clinic
+        provider: fhir
+        base_url: https://ehr.example.org/fhir/r4
+        auth:
+          kind: smart_backend
+          client_id: our-client
+          keys: [{file: /etc/holovitals/key.json}]
+    ```
+    """
     with readable_errors(as_json), open_home() as home:
         connections = list(home.connections.values())
         place = home.settings.resolved_connections_file
     if as_json:
         print_json([c.model_dump(mode="json") for c in connections])
         return
-    table = Table(header_style="bold")
-    for column in ("name", "provider", "base URL", "authentication", "schedule", "enabled"):
-        table.add_column(column)
+    if not connections:
+        say(console, f"No connection is declared in {place}.")
+        return
+    table = plain_table("name", "provider", "base URL", "authentication", "schedule", "enabled")
     for c in connections:
         table.add_row(
             c.name, c.provider.value, c.base_url, c.auth.kind, c.incremental_cron or "-", "yes" if c.enabled else "no"
         )
-    console.print(table if connections else f"No connection is declared in {place}.")
+    console.print(table)
 
 
 @app.command("test")
 def test_connection(name: str, as_json: AsJson = False) -> None:
-    """Reach the vendor, authenticate, and say what can be read and how changes are found."""
+    """Reach the vendor, authenticate, and say what can be read and how changes are found.
+
+    Nothing is read and nothing is changed. Exit code 1 when the vendor cannot be reached or refuses us.
+    """
     with readable_errors(as_json), open_home() as home:
         connection = home.connection(name)
-        try:
-            mechanisms = asyncio.run(_probe(connection))
-        except HoloVitalsError as error:
-            if as_json:
-                raise
-            console.print(f"[red]✗[/] {error}", markup=True, highlight=False)
-            raise typer.Exit(FAILED) from None
+        mechanisms = asyncio.run(_probe(connection))
     if as_json:
         print_json({"connection": name, "reachable": True, "mechanisms": mechanisms})
         return
-    console.print(f"[green]✓[/] {name} can be reached and read as {connection.provider.value}.")
+    console.print("[green]✓[/] ", end="")
+    say(console, f"{name} can be reached and read as {connection.provider.value}.")
     for resource_type, mechanism in mechanisms.items():
-        console.print(f"  {resource_type}: changes found by {mechanism.replace('_', ' ')}")
+        say(console, f"  {resource_type}: changes found by {mechanism.replace('_', ' ')}")
 
 
 async def _probe(connection: ConnectionConfig) -> dict[str, str]:

@@ -83,7 +83,9 @@ def demo(
             passes = _passes(target, settings, running, vendors, with_edits=data is None)
             complaints = _judge(target, settings, passes, data)
     if as_json:
-        shown = [{"title": title, "reports": [report_as_json(report) for report in reports]} for title, reports in passes]
+        shown = [
+            {"title": title, "reports": [report_as_json(report) for report in reports]} for title, reports in passes
+        ]
         print_json({"home": str(settings.root), "passes": shown, "complaints": complaints})
     for complaint in complaints:
         errors.print("[red]✗[/] ", end="")
@@ -189,10 +191,10 @@ def _connection(vendor: str, running: RunningSandbox, credentials: DemoCredentia
 def _where_to_look_next() -> None:
     console.print(
         "\n[bold]Where to look next[/]\n"
-        "  make ui                                      assets, runs and checks in the Dagster UI\n"
-        "  .venv/bin/jupyter lab notebooks              the sync overview notebook\n"
-        "  .venv/bin/holovitals jobs list               every job, with its history\n"
-        "  .venv/bin/holovitals quarantine              what was refused, and why",
+        "  make ui                            assets, runs, checks in the Dagster UI\n"
+        "  .venv/bin/jupyter lab notebooks    the sync overview notebook\n"
+        "  .venv/bin/holovitals jobs list     every job, with its history\n"
+        "  .venv/bin/holovitals quarantine    what was refused, and why",
         highlight=False,
     )
 
@@ -205,7 +207,7 @@ def sandbox(
 ) -> None:
     """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.
 
-    Declare their addresses in connections.yaml and sync them like real ones. Faults are ordered under `/_sandbox/faults`.
+    Declare their addresses in connections.yaml and sync them like real ones. They fail on demand (`/_sandbox/faults`).
 
     ```
     holovitals sandbox --patients 500

@@ -1,4 +1,4 @@
-"""The demo's edits: at the vendors, here, and on both sides at once; the simulated vendors remember them from demo to demo."""
+"""The demo's edits: at the vendors, here, and on both sides at once; remembered from demo to demo."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from holovitals_pipelines.store.agreements import remote_ids
 
 
 class EditsAtVendors:
-    """Edits made behind the API's back, as a clinician would; kept in a file and repeated when the sandbox starts anew."""
+    """Edits made behind the API's back, as a clinician would; kept in a file for the next sandbox to repeat."""
 
     def __init__(self, running: RunningSandbox, journal: Path) -> None:
         self._running = running

@@ -1,4 +1,4 @@
-"""Whether what was synced is what was served: counts per type and the hash of the sorted ids, as `expected.json` states them."""
+"""Whether what was synced is what was served: counts and the hash of the sorted ids, as `expected.json` has them."""
 
 from __future__ import annotations
 

@@ -2,71 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from holovitals_pipelines.cli.output import (
     console,
-    outcome_table,
-    print_errors,
+    plain_table,
     print_json,
+    print_outcome,
     readable_errors,
     report_as_json,
+    say,
 )
 from holovitals_pipelines.engine.home import open_home
-from holovitals_pipelines.engine.jobs import recent_reports, report_of, request_cancel
+from holovitals_pipelines.engine.jobs import find_job_id, recent_reports, report_of, request_cancel
 from holovitals_pipelines.engine.quarantine import held_resources
 
-app = typer.Typer(help="List sync jobs, show one, cancel one.", no_args_is_help=True)
+app = typer.Typer(help="List sync jobs, show one, cancel one.", no_args_is_help=True, rich_markup_mode="markdown")
 
 AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="how many at the most")]
 
+NO_JOB = "No job has run yet. Try `holovitals sync`, or `holovitals demo`."
+_SHORT_ID = 8
+_ALL_ERRORS = 1_000_000
+
 
 @app.command("list")
 def list_jobs(limit: Limit = 20, as_json: AsJson = False) -> None:
-    """The newest jobs first."""
+    """The newest jobs first. Times are UTC; the beginning of an id is enough for `jobs show`."""
     with readable_errors(as_json), open_home() as home:
         reports = recent_reports(home, limit)
     if as_json:
         print_json([report_as_json(report) for report in reports])
-        return
-    table = Table(header_style="bold")
-    for column in ("job", "connection", "type", "status", "extracted", "errors", "seconds"):
-        table.add_column(column, justify="right" if column in ("extracted", "errors", "seconds") else "left")
-    for r in reports:
-        table.add_row(
-            r.job_id,
-            r.connection,
-            r.type.value,
-            r.status.value,
-            f"{r.total.extracted:,}",
-            f"{r.error_count:,}",
-            f"{r.seconds:.1f}",
-        )
-    console.print(table if reports else "No job has run yet. Try `holovitals sync`, or `holovitals demo`.")
+    elif not reports:
+        say(console, NO_JOB)
+    else:
+        table = plain_table("job", "began", "connection", "kind", "status", ">extracted", ">errors", ">s")
+        for r in reports:
+            table.add_row(
+                r.job_id[:_SHORT_ID],
+                f"{r.started_at:%m-%d %H:%M}" if r.started_at else "-",
+                r.connection,
+                r.type.value.removesuffix("_SYNC").lower(),
+                r.status.value.lower(),
+                f"{r.total.extracted:,}",
+                f"{r.error_count:,}",
+                f"{r.seconds:.1f}",
+            )
+        console.print(table)
 
 
 @app.command("show")
-def show_job(job_id: str, as_json: AsJson = False) -> None:
-    """One job: what became of each resource type, and its errors."""
+def show_job(
+    job_id: str,
+    all_errors: Annotated[bool, typer.Option("--errors", help="list all its errors, however many")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One job: what became of each resource type, and its errors.
+
+    The beginning of the id is enough, as `holovitals jobs list` shows it.
+    """
     with readable_errors(as_json), open_home() as home:
-        report = report_of(home, job_id)
+        found = find_job_id(home, job_id)
+        report = report_of(home, found, listed_errors=_ALL_ERRORS) if all_errors else report_of(home, found)
     if as_json:
         print_json(report_as_json(report))
-        return
-    console.print(outcome_table(f"{report.type.value} {report.job_id}, attempt {report.attempt}", [report]))
-    print_errors(report)
+    else:
+        print_outcome(console, f"{report.type.value} {report.job_id}, attempt {report.attempt}", [report])
 
 
 @app.command("cancel")
 def cancel_job(job_id: str) -> None:
     """Ask a running job to stop at the next batch; what it has committed stays."""
     with readable_errors(), open_home() as home:
-        request_cancel(home, job_id)
-    console.print("The job will stop at its next batch.")
+        request_cancel(home, find_job_id(home, job_id))
+    say(console, "The job will stop at its next batch.")
 
 
 def quarantine(
@@ -74,36 +87,41 @@ def quarantine(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Resources that were refused and are kept: where they came from, the rule they broke, what to do."""
+    """Resources that were refused and are kept: where they came from, the rule they broke, what to do.
+
+    Shown are the newest that are still held; ids and contents stay in the store. A resource leaves quarantine when a
+    later read brings it whole: mend it at the vendor, then `holovitals sync --full`.
+    """
     with readable_errors(as_json), open_home() as home:
         held = held_resources(home, connection, limit)
     if as_json:
         print_json(held)
-        return
-    table = Table(header_style="bold")
-    for column in ("connection", "type", "rule", "element", "place", "what to do"):
-        table.add_column(column)
-    for row in held:
-        line = f":{row['line']}" if row["line"] else ""
-        table.add_row(
-            row["connection"],
-            row["resourceType"],
-            row["rule"],
-            row["path"] or "-",
-            f"{row['source'] or '-'}{line}",
-            row["remedy"],
-        )
-    console.print(table if held else "Nothing is in quarantine.")
+    elif not held:
+        say(console, "Nothing is in quarantine.")
+    else:
+        for row in held:
+            _print_held(row)
+        if len(held) == limit:
+            say(console, f"The newest {limit} are shown; more with --limit.")
+
+
+def _print_held(row: dict[str, Any]) -> None:
+    head = (f"#{row['quarantineId']} {row['connection']} {row['resourceType']} ", "bold")
+    element = f" at {row['path']}" if row["path"] else ""
+    line = f", line {row['line']}" if row["line"] else ""
+    say(console, Text.assemble(head, (row["rule"], "bold yellow"), element))
+    say(console, f"    {row['message']}")
+    say(console, f"    from {row['source'] or 'an unnamed place'}{line}, in {row['stage']}")
+    say(console, f"    → {row['remedy']}")
 
 
 def stats(as_json: AsJson = False) -> None:
-    """What every connection's newest job did, and how many records there are."""
+    """What the newest job of every connection did."""
     with readable_errors(as_json), open_home() as home:
         newest = {report.connection: report for report in reversed(recent_reports(home, 1000))}
     if as_json:
         print_json([report_as_json(report) for report in newest.values()])
-        return
-    if newest:
-        console.print(outcome_table("Newest job of each connection", list(newest.values())))
+    elif newest:
+        print_outcome(console, "Newest job of each connection", list(newest.values()))
     else:
-        console.print("No job has run yet. Try `holovitals sync`, or `holovitals demo`.")
+        say(console, NO_JOB)

@@ -137,7 +137,7 @@ def outcome_table(title: str, reports: Sequence[JobReport], *, width: int | None
         title_style="bold",
         header_style="bold",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     table.add_column("resource type", no_wrap=True, min_width=20, vertical="bottom")
     for name in COUNTS:
@@ -154,6 +154,14 @@ def outcome_table(title: str, reports: Sequence[JobReport], *, width: int | None
             f"[bold]{report.seconds:.2f}[/]",
             end_section=True,
         )
+    return table
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines down the side; `>name` is a column of numbers. Nothing is cut: long cells fold."""
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table
 
 
@@ -196,8 +204,8 @@ def print_errors(report: JobReport) -> None:
     for group in alike.values():
         first = group[0]
         colour = "yellow" if first.severity == "WARNING" else "red"
-        head = [(first.severity.lower(), colour), " ", (first.code, "bold"), " "]
-        say(errors, Text.assemble(*head, f"{_place(report, first)}{_lines(group)}: {first.message}"))
+        sentence = f" {_place(report, first)}{_lines(group)}: {first.message}"
+        say(errors, Text.assemble((first.severity.lower(), colour), " ", (first.code, "bold"), sentence))
         if first.remedy:
             say(errors, f"  → {first.remedy}")
     hidden = report.error_count - len(report.errors)
@@ -206,8 +214,9 @@ def print_errors(report: JobReport) -> None:
     if report.total.quarantined:
         say(
             errors,
-            f"{report.total.quarantined:,} of {report.connection} went to quarantine, whole: `holovitals quarantine`"
-            f" lists them. Once the vendor has mended them, `holovitals sync {report.connection} --full` reads them again.",
+            f"{report.total.quarantined:,} resources of {report.connection} are held in quarantine:"
+            " `holovitals quarantine` lists them. Once the vendor has mended them,"
+            f" `holovitals sync {report.connection} --full` reads them again.",
         )
 
 

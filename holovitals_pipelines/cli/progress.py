@@ -11,7 +11,7 @@ from holovitals_pipelines.model.vocabulary import Stage
 
 
 class StageBars:
-    """Counts rise while a vendor is read; how many there will be is not known before the end, so bars pulse until then."""
+    """Counts rise while a vendor is read; how many there will be is not known before, so bars pulse until the end."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(

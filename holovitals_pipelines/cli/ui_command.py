@@ -11,16 +11,20 @@ from typing import Annotated
 
 import typer
 
-from holovitals_pipelines.cli.output import console, fail
+from holovitals_pipelines.cli.output import console, fail, readable_errors
 from holovitals_pipelines.deploy.dagster_home import prepare_dagster_home
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.settings import Settings
 
 
 def ui(port: Annotated[int, typer.Option(help="port of the Dagster UI")] = 3000) -> None:
-    """Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it."""
-    settings = Settings()
-    home = prepare_dagster_home(settings.dagster_home)
+    """Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it.
+
+    The daemon runs with it, so schedules that are switched on are kept for as long as it is open.
+    """
+    with readable_errors():
+        settings = Settings()
+        home = prepare_dagster_home(settings.dagster_home)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -17,7 +17,7 @@ Arrow: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 class Analysis:
-    """A connection that finishes every statement before the next one (DuckDB 2 refuses work on an unfinished result)."""
+    """A connection that finishes every statement before the next (DuckDB 2 refuses work on an unfinished result)."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -44,7 +44,7 @@ class Analysis:
 
 
 class AnalysisPool:
-    """One in-memory DuckDB a home (opening one costs 30 ms); each user gets a cursor of its own with its own temporary tables."""
+    """One in-memory DuckDB a home (opening one costs 30 ms); each user gets a cursor with temporary tables of its own."""
 
     def __init__(self, memory_limit: str, scratch: Path) -> None:
         self._memory_limit, self._scratch = memory_limit, scratch

@@ -9,22 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import pyarrow as pa
-
-from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.landing_buffer import LandingBuffer
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import content_hash
-from holovitals_pipelines.fhir.wire import MalformedResource, read_heads
 from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.model.extract import Cursor, Page, Problem, ReadRequest, TypeDone
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, JobType, Stage
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.landing import WrittenPart
-from holovitals_pipelines.store.quarantine import Refusal, quarantine_resources
+from holovitals_pipelines.store.quarantine import quarantine_resources
 from holovitals_pipelines.store.statistics import save_latencies
 from holovitals_pipelines.store.watermarks import watermarks_of
 
@@ -124,38 +120,12 @@ def _request(session: JobSession, resource_types: Sequence[str]) -> ReadRequest:
     )
 
 
-@dataclass(slots=True)
-class _Buffer:
-    """Rows of one resource type that are not visible yet."""
-
-    remote_id: list[str] = field(default_factory=list)
-    version: list[str | None] = field(default_factory=list)
-    last_updated: list[datetime | None] = field(default_factory=list)
-    content_hash: list[bytes | None] = field(default_factory=list)
-    delivery: list[int] = field(default_factory=list)
-    source: list[str] = field(default_factory=list)
-    line: list[int | None] = field(default_factory=list)
-    evidence: list[str | None] = field(default_factory=list)
-    body: list[bytes | None] = field(default_factory=list)
-    received_bytes: int = 0
-    refusals: list[Refusal] = field(default_factory=list)
-
-    def table(self) -> pa.Table:
-        columns = [
-            pa.array(getattr(self, name.name), name.type)
-            if name.name != "source"
-            else pa.array(self.source, pa.string()).dictionary_encode()
-            for name in batches.EXTRACT
-        ]
-        return pa.Table.from_arrays(columns, schema=batches.EXTRACT)
-
-
 class _Sink:
     """Collects pages by resource type and makes them visible in batches, each with its cursor."""
 
     def __init__(self, session: JobSession) -> None:
         self._session = session
-        self._buffers: dict[str, _Buffer] = {}
+        self._buffers: dict[str, LandingBuffer] = {}
         self._problems: list[Problem] = []
         self._cursor: Cursor | None = None
         self._rows = 0
@@ -166,57 +136,16 @@ class _Sink:
         self.ended: set[str] = set()
 
     def take(self, page: Page) -> None:
-        buffer = self._buffers.setdefault(page.resource_type, _Buffer())
         self._delivery += 1
+        # Lines of files have no order among themselves; pages do.
         delivery = 0 if page.lines is not None else self._delivery
-        lines = page.lines if page.lines is not None else [None] * len(page.bodies)
-        size_limit = self._session.connection.read.max_resource_bytes
-        for body, line, head in zip(page.bodies, lines, read_heads(page.bodies), strict=True):
-            if isinstance(head, MalformedResource):
-                self._refuse(buffer, page, body, line, head.code, head.message, head.remedy)
-            elif head.resource_type != page.resource_type:
-                self._refuse(
-                    buffer, page, body, line, "extract.wrong_type",
-                    f"a {page.resource_type} was expected and another resource type was sent",
-                    "ask the vendor why; the resource is kept in quarantine",
-                )  # fmt: skip
-            elif len(body) > size_limit:
-                self._refuse(
-                    buffer, page, body, line, "extract.too_large",
-                    f"the resource has {len(body):,} bytes, more than the {size_limit:,} this connection accepts",
-                    "raise read.max_resource_bytes of the connection if this is legitimate, then release it",
-                )  # fmt: skip
-            else:
-                buffer.remote_id.append(head.id)
-                buffer.version.append(head.version_id)
-                buffer.last_updated.append(head.last_updated)
-                buffer.content_hash.append(content_hash(body))
-                buffer.delivery.append(delivery)
-                buffer.source.append(page.source)
-                buffer.line.append(line)
-                buffer.evidence.append(None)
-                buffer.body.append(body)
+        buffer = self._buffer(page.resource_type)
+        buffer.add(page, delivery, self._session.connection.read.max_resource_bytes)
         for deletion in page.deletions:
-            gone = self._buffers.setdefault(deletion.resource_type, _Buffer())
-            gone.remote_id.append(deletion.remote_id)
-            gone.delivery.append(self._delivery)
-            gone.source.append(page.source)
-            gone.evidence.append(deletion.evidence)
-            for column in (gone.version, gone.last_updated, gone.content_hash, gone.line, gone.body):
-                column.append(None)
-        buffer.received_bytes += page.received_bytes
+            self._buffer(deletion.resource_type).add_deletion(deletion, page.source, self._delivery)
         for problem in page.problems:
             if problem.body is not None and problem.severity is not ErrorSeverity.WARNING:
-                self._refuse(
-                    buffer,
-                    page,
-                    problem.body,
-                    problem.line,
-                    problem.code,
-                    problem.message,
-                    problem.remedy,
-                    problem.source,
-                )
+                buffer.refuse(problem, problem.body)
             else:
                 self._problems.append(problem)
         self._cursor = page.cursor
@@ -254,7 +183,7 @@ class _Sink:
                     resource_type,
                     Stage.EXTRACT,
                     busy_seconds=busy * shares[resource_type] / sum(shares.values()),
-                    extracted=sum(1 for said in buffer.evidence if said is None) + len(buffer.refusals),
+                    extracted=buffer.resources,
                     refused=len(buffer.refusals),
                     bytes=buffer.received_bytes,
                 )
@@ -276,13 +205,5 @@ class _Sink:
         self._flushed_at = self._busy_since = time.monotonic()
         session.check_cancelled()
 
-    def _refuse(
-        self, buffer: _Buffer, page: Page, body: bytes, line: int | None, rule: str, message: str, remedy: str,
-        source: str | None = None,
-    ) -> None:  # fmt: skip
-        buffer.refusals.append(
-            Refusal(
-                remote_id=None, body=body, rule=rule, path=None, message=message, remedy=remedy,
-                source=source or page.source, line=line,
-            )
-        )  # fmt: skip
+    def _buffer(self, resource_type: str) -> LandingBuffer:
+        return self._buffers.setdefault(resource_type, LandingBuffer())

@@ -15,7 +15,7 @@ from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.session import JobSession, as_problem
-from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone
+from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone, worker_name
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, Dataset, ErrorSeverity, JobStatus, Stage
@@ -83,7 +83,7 @@ def _job_to_work_on(
 
 
 def _next_attempt(transaction: sa.Connection, job: Job, now: datetime) -> Job:
-    """What was done stays done; a type whose read failed is read afresh, since it may have changed meanwhile.
+    """What was done stays done; a type that failed is read afresh, since the vendor may have changed it meanwhile.
 
     What the failed read brought is committed already: the next reading finds it unchanged.
     """
@@ -91,7 +91,7 @@ def _next_attempt(transaction: sa.Connection, job: Job, now: datetime) -> Job:
     for name in sorted({row.resource_type for row in rows if row.state == "failed"}):
         for dataset in Dataset:
             unlist_parts(transaction, job.job_id, dataset, name)
-        stages.read_afresh(transaction, job.job_id, name, now)
+        stages.start_over(transaction, job.job_id, name, now)
     return jobs.move(transaction, job.job_id, JobStatus.RETRYING, now)
 
 
@@ -130,6 +130,25 @@ def end_job(session: JobSession, failure: HoloVitalsError | None = None) -> JobR
             status = JobStatus.CANCELLED if failure.code == CANCELLED else JobStatus.FAILED
             jobs.move(transaction, job.job_id, status, now, error=failure)
     return report_of(session.home, session.job_id)
+
+
+def end_job_of_run(home: Home, run_id: str, failure: HoloVitalsError) -> JobReport | None:
+    """End the job that a run left unfinished; None where there is none, or where a worker that may live is at it.
+
+    `run_id` is the root run's. For runs that are over: what a cancelled or killed worker could not do itself.
+    """
+    now = datetime.now(UTC)
+    with home.database.write() as transaction:
+        for job in jobs.list_jobs(transaction, run_id=run_id, statuses=[JobStatus.PROCESSING, JobStatus.RETRYING], limit=1):
+            if job.is_live(now) and job.owner is not None and not (is_gone(job.owner) or job.owner == worker_name()):
+                continue
+            leases.break_lease(transaction, job.job_id, now)
+            ttl = timedelta(seconds=home.settings.lease_seconds)
+            fence = leases.begin_work(transaction, job.job_id, worker_name(), ttl, now)
+            break
+        else:
+            return None
+    return end_job(JobSession(home, job.job_id, fence), failure)
 
 
 def report_of(home: Home, job_id: str, *, listed_errors: int = LISTED_ERRORS) -> JobReport:

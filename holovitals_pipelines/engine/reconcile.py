@@ -58,7 +58,8 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
     """Leaves table `classified` (see sql/classify.sql), whose column `part` numbers `parts`."""
     home, connection = session.home, session.connection.name
     analysis.run(
-        "create temp table incoming (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
+        "create temp table incoming"
+        " (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
     )
     with home.database.read() as transaction:
         newer = newer_extracts(transaction, source_job, connection, resource_type)

@@ -1,4 +1,4 @@
-"""Transform and validate: the readings whose bytes are new become canonical, hashed records; what is invalid is quarantined.
+"""Transform and validate: readings whose bytes are new become canonical, hashed records; invalid ones are quarantined.
 
 One law: in = out + unchanged + duplicates + quarantined, for every resource type of every job.
 """
@@ -84,8 +84,8 @@ def _sort_out(home: Home, analysis: Analysis, connection: str, resource_type: st
     Leaves table `chosen(part, row, ambiguous)`.
     """
     analysis.run(
-        "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob, delivery bigint,"
-        " last_updated timestamptz, evidence varchar)"
+        "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob,"
+        " delivery bigint, last_updated timestamptz, evidence varchar)"
     )
     for number, part in enumerate(parts):
         analysis.insert(

@@ -15,7 +15,7 @@ from holovitals_pipelines.store.database import Database
 
 
 def worker_name() -> str:
-    """`host/boot/pid/start`: no two processes ever share it, and on this host it tells whether the process still lives."""
+    """`host/boot/pid/start`: no two processes ever share it, and on this host it tells whether the process lives."""
     return f"{socket.gethostname()}/{_boot()}/{os.getpid()}/{_start_of(os.getpid())}"
 
 

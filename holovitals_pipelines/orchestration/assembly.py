@@ -8,6 +8,7 @@ import dagster as dg
 
 from holovitals_pipelines.orchestration.components.ehr_connection import EhrConnection
 from holovitals_pipelines.orchestration.resources import HomeResource
+from holovitals_pipelines.orchestration.run_ends import run_end_sensors
 from holovitals_pipelines.orchestration.statistics import statistics_assets
 from holovitals_pipelines.settings import Settings, load_connections
 
@@ -33,6 +34,7 @@ def assemble() -> dg.Definitions:
     connections = dg.Definitions.merge(declared_here, *elsewhere)
     shared = dg.Definitions(
         assets=statistics_assets(sorted(_keys(connections))),
+        sensors=run_end_sensors(),
         resources={"home": HomeResource()},
         executor=dg.in_process_executor,
     )

@@ -32,7 +32,8 @@ def stage_of_run(
 ) -> Iterator[JobSession]:
     """The engine session of this run's job; the same job for every step of the run and for its retries.
 
-    An error ends the job as FAILED and becomes a dg.Failure whose description is the sentence to read.
+    An error ends the job as FAILED and becomes a dg.Failure whose description is the sentence to read. A step that
+    Dagster gives up between two results never comes back here: `run_ends.py` ends its job.
     """
     run = context.run
     request = _request(context, connection, offered, full)
@@ -46,10 +47,7 @@ def stage_of_run(
             except dg.Failure:  # the job has ended already
                 raise
             except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-                end_job(session, _cancelled(session))
-                raise
-            except GeneratorExit as gone:  # Dagster gave the step up between two results, most often to cancel the run
-                end_job(session, _cancelled(session) if _is_cancelling(context) else failure_of(gone))
+                end_job(session, run_was_cancelled(session.place))
                 raise
             except Exception as error:
                 end_job(session, failure_of(error))
@@ -65,13 +63,8 @@ def stage_of_run(
         raise as_failure(failure_of(error), raised_at=places_of(error)) from None
 
 
-def _cancelled(session: JobSession) -> JobError:
-    return JobError("the run was cancelled", code=CANCELLED, place=session.place)
-
-
-def _is_cancelling(context: dg.AssetExecutionContext) -> bool:
-    run = context.instance.get_run_by_id(context.run.run_id)
-    return run is not None and run.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+def run_was_cancelled(place: str) -> JobError:
+    return JobError("the run was cancelled", code=CANCELLED, place=place)
 
 
 def as_failure(error: HoloVitalsError, raised_at: str = "") -> dg.Failure:
@@ -100,16 +93,6 @@ def finish_if_last(context: dg.AssetExecutionContext, session: JobSession, stage
     if not report.succeeded:
         publish_statistics(session.home)
         raise dg.Failure(description=describe_failure(report), metadata={"job": report.job_id}, allow_retries=False)
-
-
-def structure_is_broken(connection: str, resource_types: list[str]) -> JobError:
-    """The error that ends a job whose records batch breaks a structural claim; nothing of it is reconciled."""
-    return JobError(
-        f"the records batch of {', '.join(sorted(set(resource_types)))} breaks a structural claim",
-        code="quality.blocked",
-        place=f"connection {connection}",
-        remedy="look at the failed asset checks; the extract is landed and nothing was committed",
-    )
 
 
 def describe_failure(report: JobReport) -> str:

@@ -23,7 +23,9 @@ def describe_url(url: sa.URL) -> str:
     host = url.host or url.query.get("host") or "localhost"
     user = f"{url.username}@" if url.username else ""
     port = f":{url.port}" if url.port else ""
-    return f"{url.get_backend_name()}://{user}{host}{port}/{url.database or ''}"
+    # A password with an unescaped @ is parsed as if its rest were the host: nothing before the last @ is shown.
+    place = f"{user}{host}{port}/{url.database or ''}"
+    return f"{url.get_backend_name()}://{place if place.count('@') < 2 else place.rpartition('@')[2]}"
 
 
 def store_error(error: Exception, place: str) -> StoreError:

@@ -110,6 +110,18 @@ def end_stage(
     _note(transaction, job_id, resource_type, stage, state, at, error)
 
 
+def start_over(transaction: sa.Connection, job_id: str, resource_type: str, at: datetime) -> None:
+    """The type's extract, where the job has one, runs again from nothing; its later stages were never begun."""
+    later = [stage.value for stage in Stage if stage is not Stage.EXTRACT]
+    transaction.execute(
+        sync_stage.delete().where(
+            sync_stage.c.job_id == job_id, sync_stage.c.resource_type == resource_type, sync_stage.c.stage.in_(later)
+        )
+    )
+    if _lock(transaction, job_id, resource_type, Stage.EXTRACT) is not None:
+        begin_stage(transaction, job_id, resource_type, Stage.EXTRACT, at, restart=True)
+
+
 def stages_of(transaction: sa.Connection, job_id: str) -> list[StageRow]:
     """Every stage of the job that was begun, in the order they began."""
     query = (

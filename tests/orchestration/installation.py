@@ -11,11 +11,11 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.jobs import report_of
 from holovitals_pipelines.model.job import JobReport
 from holovitals_pipelines.orchestration.steps import JOB_TAG
-from holovitals_pipelines.settings import Settings
+from holovitals_pipelines.settings import Settings, load_connections, save_connections
 from holovitals_pipelines.store.jobs import Job, get_job, list_jobs
 
 LAYERS = ("extract", "records", "conflicts")
@@ -56,6 +56,14 @@ class Installation:
             run_config={"ops": config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
+
+    def declare(self, connection: str, **changes: Any) -> None:
+        """Change what connections.yaml says of how to read the connection."""
+        path = self.settings.resolved_connections_file
+        declared = {c.name: c for c in load_connections(path)}
+        entry = declared[connection]
+        declared[connection] = entry.model_copy(update={"read": entry.read.model_copy(update=changes)})
+        save_connections(path, list(declared.values()))
 
     def jobs(self, connection: str = "clinic") -> list[Job]:
         """The newest first."""
@@ -110,4 +118,6 @@ def failures(result: dg.ExecuteInProcessResult) -> Iterable[str]:
             yield event.step_failure_data.user_failure_data.description or ""
 
 
-__all__ = ["Home", "Installation", "checks", "failures", "materializations", "today"]
+def files_with(text: bytes, folder: Path) -> list[Path]:
+    """Files below `folder` that hold `text` anywhere."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and text in path.read_bytes()]

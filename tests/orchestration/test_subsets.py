@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from holovitals_pipelines.model.vocabulary import JobStatus, JobType
 from holovitals_pipelines.store.tables import record, sync_stage, watermark
-from tests.orchestration.installation import LAYERS, Installation, materializations
+from tests.orchestration.installation import LAYERS, Installation, materializations, today
 from tests.orchestration.vendor import OBSERVATIONS_EACH, PATIENTS, Vendor
 
 
@@ -56,7 +56,7 @@ def test_a_day_of_the_past_is_read_as_a_window_and_moves_no_watermark(
     installation: Installation, vendor: Vendor
 ) -> None:
     installation.run("clinic")
-    before = {(row.resource_type, row.watermark) for row in installation.rows(watermark)}
+    before = {(row.resource_type, row.value) for row in installation.rows(watermark)}
     vendor.forget_requests()
 
     result = installation.run("clinic", day="2026-11-03")
@@ -66,7 +66,7 @@ def test_a_day_of_the_past_is_read_as_a_window_and_moves_no_watermark(
     assert searches
     request = installation.job_of(result.run_id).request
     assert request["window"] == ["2026-11-03T00:00:00+00:00", "2026-11-04T00:00:00+00:00"]
-    assert {(row.resource_type, row.watermark) for row in installation.rows(watermark)} == before
+    assert {(row.resource_type, row.value) for row in installation.rows(watermark)} == before
     assert installation.report(result.run_id).total.absent == 0, "a window says nothing about what it does not show"
 
 
@@ -83,8 +83,6 @@ def test_several_days_of_the_past_are_one_run_and_one_window(installation: Insta
 
 
 def test_days_up_to_today_are_the_ordinary_sync(installation: Installation) -> None:
-    from tests.orchestration.installation import today
-
     days = {"dagster/asset_partition_range_start": "2026-11-02", "dagster/asset_partition_range_end": today()}
 
     result = installation.run("clinic", *(f"{layer}/Patient" for layer in LAYERS), tags=days)

@@ -6,25 +6,25 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from holovitals_pipelines.engine import batches
 from holovitals_pipelines.engine.extract import extract
-from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.sync import vendor_adapter
 from holovitals_pipelines.engine.transform import transform
 from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
-from holovitals_pipelines.model.job import Outcome
 from holovitals_pipelines.model.vocabulary import Dataset, Provider, Stage
-from holovitals_pipelines.orchestration.asset_metadata import (
-    column_schema,
-    outcome_metadata,
-    records_lineage,
-    shape_of,
+from holovitals_pipelines.orchestration.catching_up import read_and_transform_what_failed, read_what_failed
+from holovitals_pipelines.orchestration.layer_results import (
+    READ_IS_COMPLETE,
+    block,
+    breaks_its_structure,
+    conflicts_result,
+    extract_result,
+    records_result,
 )
 from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
-from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_results, structural_specs
+from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_specs
 from holovitals_pipelines.orchestration.resources import HomeResource
-from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run, structure_is_broken
+from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run
 from holovitals_pipelines.providers.catalogue import usual_types
 
 
@@ -105,7 +105,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
         checks = [
             dg.AssetCheckSpec(
-                "the_read_is_complete", asset=spec.key, description="The vendor's answer was read to its end."
+                READ_IS_COMPLETE, asset=spec.key, description="The vendor's answer was read to its end."
             )
             for spec in specs
         ]
@@ -119,32 +119,8 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         ) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, config.full) as session:
                 extract(session, vendor_adapter(session.connection))
-                outcomes = outcomes_of(session.stage_rows())
                 for name in _selected(context, offered):
-                    row = session.stage_row(name, Stage.EXTRACT)
-                    outcome = outcomes.get(name, Outcome())
-                    complete = row is None or row.state == "done"
-                    yield dg.MaterializeResult(
-                        asset_key=[connection, "extract", name],
-                        metadata={
-                            "dagster/partition_row_count": outcome.extracted,
-                            "dagster/column_schema": column_schema(batches.EXTRACT),
-                            "bytes": outcome.bytes,
-                            "refused": outcome.quarantined,
-                            "seconds": round(outcome.extract_seconds, 2),
-                            "changes are found by": (row.mechanism if row else None)
-                            or "the server does not offer this type",
-                            "holovitals job": session.job_id,
-                        },
-                        check_results=[
-                            dg.AssetCheckResult(
-                                asset_key=[connection, "extract", name],
-                                check_name="the_read_is_complete",
-                                passed=complete,
-                                metadata={"error": (row.error_message if row else None) or "-"},
-                            )
-                        ],
-                    )
+                    yield extract_result(session, name)
                 finish_if_last(context, session, Stage.EXTRACT)
 
         return extract_layer
@@ -164,28 +140,16 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
         def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                read_what_failed(context, session)
                 blocked: list[str] = []
                 for name in _selected(context, offered):
                     if session.has_input(Dataset.EXTRACT, name):
                         transform(session, name)
-                    outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
-                    checks = structural_results(session, name)
-                    blocked += [name for check in checks if not check.passed]
-                    yield dg.MaterializeResult(
-                        asset_key=[connection, "records", name],
-                        metadata={
-                            "dagster/partition_row_count": session.rows_in(Dataset.RECORDS, name),
-                            "dagster/column_schema": column_schema(batches.RECORDS),
-                            "dagster/column_lineage": records_lineage(connection, name),
-                            "unchanged bytes": outcome.unchanged,
-                            "quarantined": outcome.quarantined,
-                            "seconds": round(outcome.transform_seconds, 2),
-                            "shape": shape_of(session.batch(Dataset.RECORDS, name, ["body"])),
-                        },
-                        check_results=checks,
-                    )
-                if blocked:
-                    raise structure_is_broken(connection, blocked)
+                    result = records_result(session, name)
+                    if breaks_its_structure(result):
+                        blocked.append(name)
+                    yield result
+                block(session, blocked)
                 finish_if_last(context, session, Stage.TRANSFORM)
 
         return records_layer
@@ -204,18 +168,11 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )
         def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                read_and_transform_what_failed(context, session)
                 for name in _selected(context, offered):
                     if session.has_input(Dataset.RECORDS, name):
                         reconcile(session, name)
-                    outcome = outcomes_of(session.stage_rows()).get(name, Outcome())
-                    yield dg.MaterializeResult(
-                        asset_key=[connection, "conflicts", name],
-                        metadata={
-                            "dagster/partition_row_count": outcome.conflicts,
-                            **outcome_metadata(outcome),
-                            "seconds": round(outcome.reconcile_seconds, 2),
-                        },
-                    )
+                    yield conflicts_result(session, name)
                 finish_if_last(context, session, Stage.RECONCILE)
 
         return conflicts_layer

@@ -1,0 +1,102 @@
+"""What each layer hands to Dagster for one resource type: a materialization with counts and shapes, and its checks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from holovitals_pipelines.engine import batches
+from holovitals_pipelines.engine.outcome import outcomes_of
+from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.job import Outcome
+from holovitals_pipelines.model.vocabulary import Dataset, Stage
+from holovitals_pipelines.orchestration.asset_metadata import column_schema, outcome_metadata, records_lineage, shape_of
+from holovitals_pipelines.orchestration.quality_checks import structural_results
+
+if TYPE_CHECKING:
+    from holovitals_pipelines.engine.session import JobSession
+
+READ_IS_COMPLETE = "the_read_is_complete"
+
+
+def extract_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
+    row = session.stage_row(resource_type, Stage.EXTRACT)
+    outcome = _outcome(session, resource_type)
+    key = dg.AssetKey([session.connection.name, "extract", resource_type])
+    return dg.MaterializeResult(
+        asset_key=key,
+        metadata={
+            "dagster/partition_row_count": outcome.extracted,
+            "dagster/column_schema": column_schema(batches.EXTRACT),
+            "bytes": outcome.bytes,
+            "refused": outcome.quarantined,
+            "seconds": round(outcome.extract_seconds, 2),
+            "changes are found by": (row.mechanism if row else None) or "the server does not offer this type",
+            "holovitals job": session.job_id,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                asset_key=key,
+                check_name=READ_IS_COMPLETE,
+                passed=row is None or row.state == "done",
+                metadata={"error": (row.error_message if row else None) or "-"},
+            )
+        ],
+    )
+
+
+def records_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
+    outcome = _outcome(session, resource_type)
+    connection = session.connection.name
+    return dg.MaterializeResult(
+        asset_key=[connection, "records", resource_type],
+        metadata={
+            "dagster/partition_row_count": session.rows_in(Dataset.RECORDS, resource_type),
+            "dagster/column_schema": column_schema(batches.RECORDS),
+            "dagster/column_lineage": records_lineage(connection, resource_type),
+            "unchanged bytes": outcome.unchanged,
+            "quarantined": outcome.quarantined,
+            "seconds": round(outcome.transform_seconds, 2),
+            "shape": shape_of(session.batch(Dataset.RECORDS, resource_type, ["body"])),
+        },
+        check_results=structural_results(session, resource_type),
+    )
+
+
+def conflicts_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
+    outcome = _outcome(session, resource_type)
+    return dg.MaterializeResult(
+        asset_key=[session.connection.name, "conflicts", resource_type],
+        metadata={
+            "dagster/partition_row_count": outcome.conflicts,
+            **outcome_metadata(outcome),
+            "seconds": round(outcome.reconcile_seconds, 2),
+        },
+    )
+
+
+def breaks_its_structure(result: dg.MaterializeResult[None]) -> bool:
+    return any(not check.passed for check in result.check_results)
+
+
+def block(session: JobSession, resource_types: list[str]) -> None:
+    """End the job where batches break a structural claim: they are not reconciled, now or later. Raises JobError."""
+    if not resource_types:
+        return
+    for name in resource_types:
+        session.fail_type(name, Stage.TRANSFORM, _blocked(session, [name]))
+    raise _blocked(session, resource_types)
+
+
+def _blocked(session: JobSession, resource_types: list[str]) -> JobError:
+    return JobError(
+        f"the records batch of {', '.join(resource_types)} breaks a structural claim",
+        code="quality.blocked",
+        place=session.place,
+        remedy="look at the failed asset checks; the extract is landed and nothing of these types was committed",
+    )
+
+
+def _outcome(session: JobSession, resource_type: str) -> Outcome:
+    return outcomes_of(session.stage_rows()).get(resource_type, Outcome())
