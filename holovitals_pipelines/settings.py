@@ -32,10 +32,13 @@ class Settings(BaseSettings):
     connections_file: Annotated[Path | None, Field(description="default: connections.yaml in the home folder")] = None
     batch_rows: Annotated[int, Field(ge=100, description="resources handled at a time; bounds memory")] = 10_000
     batch_bytes: Annotated[int, Field(ge=100_000, description="bytes of bodies handled at a time")] = 24 * 1024 * 1024
+    commit_rows: Annotated[int, Field(ge=100, description="records decided in one transaction")] = 30_000
     duckdb_memory: Annotated[
         str, Field(pattern=r"^\d+(MB|GB)$", description="memory limit of each DuckDB computation")
-    ] = "512MB"
-    lease_seconds: Annotated[int, Field(ge=5, description="a job whose worker is silent this long may be taken over")] = 60
+    ] = "384MB"
+    lease_seconds: Annotated[
+        int, Field(ge=5, description="a job whose worker is silent this long may be taken over")
+    ] = 60
 
     @property
     def root(self) -> Path:
@@ -101,7 +104,10 @@ def load_connections(path: Path) -> list[ConnectionConfig]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(
-            "the file is not YAML", code="settings.connections_yaml", place=f"{path}{line}", remedy="mend the line named"
+            "the file is not YAML",
+            code="settings.connections_yaml",
+            place=f"{path}{line}",
+            remedy="mend the line named",
         ) from None
     try:
         connections = ConnectionsFile.model_validate(parsed).connections
@@ -140,7 +146,11 @@ def save_connections(path: Path, connections: list[ConnectionConfig]) -> None:
     """Write the file whole: readers see the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     body = yaml.safe_dump(
-        {"connections": [c.model_dump(mode="json", exclude_defaults=True) | {"provider": c.provider.value} for c in connections]},
+        {
+            "connections": [
+                c.model_dump(mode="json", exclude_defaults=True) | {"provider": c.provider.value} for c in connections
+            ]
+        },
         sort_keys=False,
     )
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")

@@ -44,7 +44,7 @@ class Analysis:
 
 
 class AnalysisPool:
-    """One in-memory DuckDB a home (opening one costs 30 ms); each user gets a cursor with temporary tables of its own."""
+    """One in-memory DuckDB a home (opening one costs 30 ms); each user gets temporary tables of its own."""
 
     def __init__(self, memory_limit: str, scratch: Path) -> None:
         self._memory_limit, self._scratch = memory_limit, scratch

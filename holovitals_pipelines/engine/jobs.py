@@ -139,7 +139,9 @@ def end_job_of_run(home: Home, run_id: str, failure: HoloVitalsError) -> JobRepo
     """
     now = datetime.now(UTC)
     with home.database.write() as transaction:
-        for job in jobs.list_jobs(transaction, run_id=run_id, statuses=[JobStatus.PROCESSING, JobStatus.RETRYING], limit=1):
+        for job in jobs.list_jobs(
+            transaction, run_id=run_id, statuses=[JobStatus.PROCESSING, JobStatus.RETRYING], limit=1
+        ):
             if job.is_live(now) and job.owner is not None and not (is_gone(job.owner) or job.owner == worker_name()):
                 continue
             leases.break_lease(transaction, job.job_id, now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,7 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.batches import numbered
+from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
@@ -42,12 +44,14 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     if parts:
         with session.home.analysis() as analysis:
             _classify(session, analysis, source_job, resource_type, parts)
-            for number, part in enumerate(parts):
-                query = "select * from classified where part = ? and outcome <> 'committed' order by row"
-                rows = analysis.table(query, [number])
-                if rows.num_rows:
-                    for batch in session.home.landing.take_rows(part.path, rows):
-                        _commit(session, resource_type, batch)
+            undecided = _undecided(session.home, analysis, parts)
+            for group in _in_groups(undecided, session.home.settings.commit_rows):
+                with session.transaction() as transaction:
+                    for batch in group:
+                        _decide(session, transaction, resource_type, batch)
+                rows = sum(batch.num_rows for batch in group)
+                session.progress.advanced(session.connection.name, Stage.RECONCILE, resource_type, rows)
+                session.check_cancelled()
     with session.transaction() as transaction:
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
@@ -80,8 +84,30 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
     analysis.run(load_query("classify"))
 
 
-def _commit(session: JobSession, resource_type: str, batch: pa.Table) -> None:
-    """Carry out one batch: rows of the records part beside their classification, by outcome."""
+def _undecided(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa.Table]:
+    """Rows of the records parts beside their classification; those that were committed before are left out."""
+    for number, part in enumerate(parts):
+        query = "select * from classified where part = ? and outcome <> 'committed' order by row"
+        rows = analysis.table(query, [number])
+        if rows.num_rows:
+            yield from home.landing.take_rows(part.path, rows)
+
+
+def _in_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[list[pa.Table]]:
+    """Tables gathered until they hold `rows`. Keys are hashes, so a commit touches pages all over the store's trees:
+    few large commits write a fraction of what many small ones do."""
+    group: list[pa.Table] = []
+    for table in tables:
+        group.append(table)
+        if sum(member.num_rows for member in group) >= rows:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _decide(session: JobSession, transaction: sa.Connection, resource_type: str, batch: pa.Table) -> None:
+    """Carry out what the classification says of each row, and count it."""
     connection = session.connection.name
     now = session.now()
     known = batch.filter(pc.not_equal(batch.column("outcome"), "created"))
@@ -104,42 +130,39 @@ def _commit(session: JobSession, resource_type: str, batch: pa.Table) -> None:
     ]
     updated = [_change(row) for row in by_outcome.get("updated", ())]
     counts = Counter({name: len(rows) for name, rows in by_outcome.items()})
-    with session.transaction() as transaction:
-        put_documents(transaction, documents)
-        agreements.add_records(transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now)
-        agreements.take_changes(
-            transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
-        )
-        agreements.agree_on_reading(
-            transaction, [_change(row) for row in by_outcome.get("agreed", ())], hash_version=HASH_VERSION, seen_at=now
-        )
-        agreements.note_spelling(transaction, [_change(row) for row in by_outcome.get("respelled", ())], seen_at=now)
-        agreements.record_conflicts(
-            transaction,
-            connection,
-            resource_type,
-            conflicts,
-            job_id=session.job_id,
-            seen_at=now,
-            new_id=(str(uuid4()) for _ in conflicts),
-        )
-        agreements.note_deletions(
-            transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
-        )
-        agreements.supersede_quarantine(transaction, connection, resource_type, batch.column("remote_id").to_pylist())
-        session.count(
-            transaction,
-            resource_type,
-            Stage.RECONCILE,
-            created=len(created),
-            updated=counts["updated"],
-            same_content=counts["agreed"] + counts["respelled"],
-            conflicts=len(conflicts),
-            superseded=counts["superseded"],
-            deletions=counts["deletion"],
-        )
-    session.progress.advanced(connection, Stage.RECONCILE, resource_type, batch.num_rows)
-    session.check_cancelled()
+    put_documents(transaction, documents)
+    agreements.add_records(transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now)
+    agreements.take_changes(
+        transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
+    )
+    agreements.agree_on_reading(
+        transaction, [_change(row) for row in by_outcome.get("agreed", ())], hash_version=HASH_VERSION, seen_at=now
+    )
+    agreements.note_spelling(transaction, [_change(row) for row in by_outcome.get("respelled", ())], seen_at=now)
+    agreements.record_conflicts(
+        transaction,
+        connection,
+        resource_type,
+        conflicts,
+        job_id=session.job_id,
+        seen_at=now,
+        new_id=(str(uuid4()) for _ in conflicts),
+    )
+    agreements.note_deletions(
+        transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
+    )
+    agreements.supersede_quarantine(transaction, connection, resource_type, batch.column("remote_id").to_pylist())
+    session.count(
+        transaction,
+        resource_type,
+        Stage.RECONCILE,
+        created=len(created),
+        updated=counts["updated"],
+        same_content=counts["agreed"] + counts["respelled"],
+        conflicts=len(conflicts),
+        superseded=counts["superseded"],
+        deletions=counts["deletion"],
+    )
 
 
 def _reading(row: dict[str, Any]) -> Reading:

@@ -59,7 +59,7 @@ def vendor(tmp_path: Path) -> Vendor:
 @pytest.fixture
 def settings(home: Path, database_url: str) -> Settings:
     save_connections(home / "connections.yaml", [CONNECTION])
-    return Settings(home=home, database_url=database_url, batch_rows=100)
+    return Settings(home=home, database_url=database_url, batch_rows=100, commit_rows=100)
 
 
 @pytest.fixture

@@ -38,7 +38,9 @@ class Executioner:
 
 
 def main(home: str, vendor: str, stage: str = "", event: str = "0", deed: str = "SIGKILL") -> None:
-    settings = Settings(home=Path(home), batch_rows=100, database_url=os.environ.get("HOLOVITALS_DATABASE_URL"))
+    settings = Settings(
+        home=Path(home), batch_rows=100, commit_rows=100, database_url=os.environ.get("HOLOVITALS_DATABASE_URL")
+    )
     with open_home(settings) as opened:
         report = run_sync(
             opened,

@@ -26,6 +26,7 @@ from holovitals_pipelines.orchestration.quality_checks import quality_checks, st
 from holovitals_pipelines.orchestration.resources import HomeResource
 from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run
 from holovitals_pipelines.providers.catalogue import usual_types
+from holovitals_pipelines.settings import Settings, load_connections
 
 
 class ExtractConfig(dg.Config):
@@ -54,7 +55,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     full_cron: str | None = Field(default=None, description="when to read everything again; null for no schedule")
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return self.definitions()
+        declared = load_connections(Settings().resolved_connections_file)
+        paused = any(entry.name == self.connection and not entry.enabled for entry in declared)
+        return dg.Definitions() if paused else self.definitions()
 
     def definitions(self) -> dg.Definitions:
         types = self.types()
@@ -111,7 +114,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         ]
 
         @dg.multi_asset(
-            name=f"{connection}_extract", specs=specs, check_specs=checks, can_subset=True, pool=f"{connection}_api",
+            name=f"{connection}_extract", specs=specs, check_specs=checks, can_subset=True, pool=connection,
             backfill_policy=dg.BackfillPolicy.single_run(),
         )  # fmt: skip
         def extract_layer(
@@ -136,7 +139,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
         @dg.multi_asset(
             name=f"{connection}_records", specs=specs, check_specs=structural_specs(connection, types), can_subset=True,
-            backfill_policy=dg.BackfillPolicy.single_run(),
+            pool=connection, backfill_policy=dg.BackfillPolicy.single_run(),
         )  # fmt: skip
         def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
@@ -164,8 +167,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
 
         @dg.multi_asset(
-            name=f"{connection}_conflicts", specs=specs, can_subset=True, backfill_policy=dg.BackfillPolicy.single_run()
-        )
+            name=f"{connection}_conflicts", specs=specs, can_subset=True, pool=connection,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )  # fmt: skip
         def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
                 read_and_transform_what_failed(context, session)

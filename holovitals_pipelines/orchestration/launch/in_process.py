@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 
@@ -13,6 +14,7 @@ from holovitals_pipelines.engine.jobs import report_of
 from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.model.job import JobReport
 from holovitals_pipelines.orchestration.assembly import assemble
+from holovitals_pipelines.orchestration.run_ends import end_job_of
 from holovitals_pipelines.orchestration.steps import JOB_TAG
 from holovitals_pipelines.settings import Settings
 
@@ -28,23 +30,30 @@ class RunInProcess:
     def sync(self, settings: Settings, connection: str, *, full: bool) -> JobReport:
         """Run `sync_<connection>` for today's partition and report its job. Raises JobError when no job was made."""
         job = self._definitions.resolve_job_def(f"sync_{connection}")
-        result = job.execute_in_process(
-            instance=self._instance,
-            partition_key=datetime.now(UTC).strftime("%Y-%m-%d"),
-            run_config={
-                "ops": {f"{connection}_extract": {"config": {"full": full}}},
-                # The event log has everything; a terminal wants the summary.
-                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-            },
-            raise_on_error=False,
-        )
-        run = self._instance.get_run_by_id(result.run_id)
+        run_id = str(uuid4())
+        try:
+            job.execute_in_process(
+                instance=self._instance,
+                run_id=run_id,
+                partition_key=datetime.now(UTC).strftime("%Y-%m-%d"),
+                run_config={
+                    "ops": {f"{connection}_extract": {"config": {"full": full}}},
+                    # The event log has everything; a terminal wants the summary.
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                raise_on_error=False,
+            )
+        finally:
+            run = self._instance.get_run_by_id(run_id)
+            if run is not None:
+                with open_home(settings) as home:
+                    end_job_of(home, run)  # Ctrl-C may have come between two results of a step
         job_id = run.tags.get(JOB_TAG) if run else None
         if job_id is None:
             raise JobError(
                 "the run ended before its job began",
                 code="dagster.run_without_job",
-                place=f"connection {connection}, run {result.run_id}",
+                place=f"connection {connection}, run {run_id}",
                 remedy="is another job at work on the connection? Otherwise see the run's first failed step: holovitals ui",
             )
         with open_home(settings) as home:
