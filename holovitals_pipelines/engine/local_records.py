@@ -28,12 +28,6 @@ class LocalRecord:
     body: bytes
 
 
-def read_record(home: Home, record_id: str) -> LocalRecord:
-    """Raises StoreError when there is none."""
-    with home.database.read() as transaction:
-        return _read(transaction, record_id)
-
-
 def record_of(home: Home, connection: str, resource_type: str, remote_id: str) -> LocalRecord:
     """The record linked to a vendor's resource. Raises StoreError when there is none."""
     query = sa.select(link.c.record_id).where(

@@ -121,20 +121,7 @@ class LandingZone:
 
         return pa.RecordBatchReader.from_batches(shape, batches())
 
-    def read_rows(self, path: str, rows: Sequence[int], columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows `rows` (0-based) of a part, in the order given. Only the row groups that hold them are read."""
-        order = pa.array(rows, pa.int64())
-        ascending = pa.table({"row": order.take(pc.sort_indices(order))})
-        tables = [table.drop_columns("row") for table in self.take_rows(path, ascending, columns, keep_row=True)]
-        if not tables:
-            with self._open(path) as file:
-                return file.schema_arrow.empty_table().select(list(columns or file.schema_arrow.names))
-        position = pc.sort_indices(pc.sort_indices(order))
-        return pa.concat_tables(tables).take(position)
-
-    def take_rows(
-        self, path: str, chosen: pa.Table, columns: Sequence[str] | None = None, *, keep_row: bool = False
-    ) -> Iterator[pa.Table]:
+    def take_rows(self, path: str, chosen: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows that `chosen` names in its column `row` (0-based, ascending), a row group at a time.
 
         Each table has the part's columns and beside them `chosen`'s other columns, except those called like one of the
@@ -143,7 +130,7 @@ class LandingZone:
         wanted = chosen.column("row").cast(pa.int64()).combine_chunks()
         with self._open(path) as file:
             names = list(columns) if columns is not None else file.schema_arrow.names
-            beside = [name for name in chosen.column_names if name not in names and (keep_row or name != "row")]
+            beside = [name for name in chosen.column_names if name not in names and name != "row"]
             start = 0
             for group in range(file.num_row_groups):
                 end = start + file.metadata.row_group(group).num_rows

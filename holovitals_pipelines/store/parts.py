@@ -117,19 +117,9 @@ def newest_job_with(
     return found
 
 
-def newest_extract(transaction: sa.Connection, connection: str) -> dict[str, str]:
-    """By resource type, the job whose finished extract of the connection is the newest."""
-    query = (
-        sa.select(sync_stage.c.resource_type, sync_job.c.job_id)
-        .join(sync_stage, sync_stage.c.job_id == sync_job.c.job_id)
-        .where(
-            sync_job.c.connection == connection,
-            sync_stage.c.stage == Stage.EXTRACT.value,
-            sync_stage.c.state == "done",
-        )
-        .order_by(sync_job.c.created_at, sync_job.c.job_id)
-    )
-    return {row.resource_type: row.job_id for row in transaction.execute(query)}
+def registered_parts(transaction: sa.Connection) -> list[Part]:
+    """Every part there is, in the order they were registered."""
+    return _read(transaction, _parts())
 
 
 def known_paths(transaction: sa.Connection) -> set[str]:

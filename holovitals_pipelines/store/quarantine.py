@@ -94,6 +94,8 @@ def drop_refusals_of(transaction: sa.Connection, job_id: str, resource_type: str
     """Forget what an interrupted stage of this job held, because the stage starts over."""
     transaction.execute(
         quarantine.delete().where(
-            quarantine.c.job_id == job_id, quarantine.c.resource_type == resource_type, quarantine.c.stage == stage.value
+            quarantine.c.job_id == job_id,
+            quarantine.c.resource_type == resource_type,
+            quarantine.c.stage == stage.value,
         )
     )

@@ -63,6 +63,4 @@ def save_latencies(
                 .values(at=at, **row)
             )
         else:
-            transaction.execute(
-                provider_latency.insert().values(job_id=job_id, connection=connection, at=at, **row)
-            )
+            transaction.execute(provider_latency.insert().values(job_id=job_id, connection=connection, at=at, **row))

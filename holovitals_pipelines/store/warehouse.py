@@ -120,11 +120,6 @@ def row_counts(folder: Path) -> dict[str, int]:
     return counts
 
 
-def snapshot_age(folder: Path, at: datetime) -> timedelta:
-    """How long before `at` the current snapshot's data was read. Raises StoreError when there is none."""
-    return at - current_snapshot(folder).as_of
-
-
 # building
 
 

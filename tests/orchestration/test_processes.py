@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from holovitals_pipelines.settings import Settings
 from holovitals_pipelines.store.tables import quarantine, record, sync_conflict
 from holovitals_pipelines.store.warehouse import open_current
 from tests.orchestration.installation import Installation, files_with
-from tests.orchestration.test_failures import look_at_ended_runs
+from tests.orchestration.test_failures import execute, look_at_ended_runs
 from tests.orchestration.vendor import Vendor, observation, patient
 from tests.orchestration.worker import materialize, started
 
@@ -102,7 +104,8 @@ def test_a_patients_name_and_id_reach_no_event_log_no_metadata_and_no_terminal(s
     assert installation.count(record, record.c.resource_type == "Patient") > 0
     assert installation.count(quarantine) == 2, "she has a resource in quarantine at either connection"
     assert installation.count(sync_conflict) == 1, "and a conflict at one"
-    assert files_with(FAMILY.encode(), installation.folder), "her name is in the home, or this test says nothing"
+    assert files_with(IDENTITY.encode(), installation.folder), "her id is in the operational store"
+    assert files_with(b"sync_clinic", installation.settings.dagster_home), "and what Dagster keeps can be searched"
 
     for canary in (FAMILY, IDENTITY):
         assert files_with(canary.encode(), installation.settings.dagster_home) == []
@@ -112,31 +115,59 @@ def test_a_patients_name_and_id_reach_no_event_log_no_metadata_and_no_terminal(s
         assert FAMILY not in str(run.tags) and IDENTITY not in str(run.tags)
 
 
-@pytest.mark.parametrize("how", ["ctrl-c", "killed"])
-def test_a_run_that_is_stopped_ends_its_job(
-    installation_on_disk: Installation, vendor: Vendor, tmp_path: Path, how: str
+def test_terminating_a_run_cancels_its_job(installation_on_disk: Installation, vendor: Vendor, tmp_path: Path) -> None:
+    installation = installation_on_disk
+    with reading_for_ever(installation, vendor, tmp_path) as process:
+        [run] = installation.instance.get_runs()
+        installation.instance.report_run_canceling(run)  # the run launcher's way: say so, then interrupt
+        os.kill(process.pid, signal.SIGINT)
+        process.wait(timeout=60)
+
+    [run] = installation.instance.get_runs()
+    [job] = installation.jobs()
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert (job.status, job.error_code) == (JobStatus.CANCELLED, "job.cancelled")
+    again = dg.ReexecutionOptions.from_failure(run.run_id, installation.instance)
+    with execute(installation, again) as result:
+        assert result.success
+    assert [job.status for job in installation.jobs()] == [JobStatus.COMPLETED, JobStatus.CANCELLED]
+
+
+def test_a_killed_run_leaves_its_job_to_the_retry_and_fails_it_when_there_is_none(
+    installation_on_disk: Installation, vendor: Vendor, tmp_path: Path
 ) -> None:
     installation = installation_on_disk
-    vendor.forget_requests()
-    with (tmp_path / "said.log").open("w") as log, vendor.fault(kind="latency", seconds=60, path="Condition"):
-        with started(materialize("clinic"), installation.settings, log) as process:
-            until(lambda: any("Condition" in request["path"] for request in vendor.requests()) or process.poll())
-            os.kill(process.pid, signal.SIGINT if how == "ctrl-c" else signal.SIGKILL)
-            process.wait(timeout=60)
+    with reading_for_ever(installation, vendor, tmp_path) as process:
+        process.kill()
+        process.wait(timeout=60)
     [run] = installation.instance.get_runs()
-    if how == "killed":
-        installation.instance.report_run_failed(run)  # as the daemon's run monitoring does
+    installation.instance.report_run_failed(run)  # as the daemon's run monitoring does
+
+    def look() -> tuple[JobStatus, str | None]:
         [run] = installation.instance.get_runs()
         look_at_ended_runs(installation, "failed_runs", run, "PIPELINE_FAILURE")
+        [job] = installation.jobs()
+        return job.status, job.error_code
 
-    [job] = installation.jobs()
-    ended = (job.status, job.error_code, run.status)
-    if how == "ctrl-c":
-        assert ended == (JobStatus.CANCELLED, "job.cancelled", dg.DagsterRunStatus.CANCELED)
-    else:
-        assert ended == (JobStatus.FAILED, "job.run_died", dg.DagsterRunStatus.FAILURE)
-    assert installation.run("clinic").success, "the next run is not in its way"
-    assert [job.status for job in installation.jobs()][0] is JobStatus.COMPLETED
+    assert look() == (JobStatus.PROCESSING, None), "Dagster is about to run it again"
+    installation.instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
+    assert look() == (JobStatus.FAILED, "job.run_died")
+    assert installation.run("clinic").success, "and it is in nobody's way"
+
+
+@contextmanager
+def reading_for_ever(
+    installation: Installation, vendor: Vendor, folder: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """A run in a process of its own whose vendor does not answer the second search."""
+    vendor.forget_requests()
+    with (
+        (folder / "said.log").open("w") as log,
+        vendor.fault(kind="latency", seconds=60, path="Condition"),
+        started(materialize("clinic"), installation.settings, log) as process,
+    ):
+        until(lambda: any("Condition" in request["path"] for request in vendor.requests()) or process.poll())
+        yield process
 
 
 def until(done: Callable[[], object], seconds: float = 60.0) -> None:

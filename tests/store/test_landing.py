@@ -77,22 +77,13 @@ def test_no_parts_are_an_empty_stream_of_the_shape_asked_for(zone: LandingZone) 
 def test_an_empty_part_is_a_part(zone: LandingZone) -> None:
     part = write(zone, rows(0))
     assert zone.open_parts([part.path]).read_all() == rows(0)
-    assert zone.read_rows(part.path, []) == rows(0)
-
-
-@pytest.mark.parametrize("wanted", [[0], [5_001, 2, 9_999, 2, 4_999, 5_000], list(range(9_999, 0, -7)), []])
-def test_single_rows_are_read_in_the_order_asked_for(zone: LandingZone, wanted: list[int]) -> None:
-    part = write(zone, rows(10_000))
-    found = zone.read_rows(part.path, wanted, columns=["remote_id", "number"])
-    assert found["number"].to_pylist() == wanted
-    assert found.column_names == ["remote_id", "number"]
 
 
 def test_a_row_that_is_not_there_is_an_error(zone: LandingZone) -> None:
     part = write(zone, rows(3))
     for row in (3, -1):
         with pytest.raises(IndexError):
-            zone.read_rows(part.path, [row])
+            list(zone.take_rows(part.path, pa.table({"row": [row]})))
 
 
 def test_chosen_rows_come_with_what_was_decided_about_them(zone: LandingZone) -> None:
@@ -164,7 +155,8 @@ def test_an_object_store_takes_and_gives_parts(home: Path) -> None:
     (home / "bucket/epic/job-1/extract/Patient").mkdir(parents=True)
     part = write(zone, rows(7))
     zone.verify(part.path, part.sha256)
-    assert zone.read_rows(part.path, [6, 0])["number"].to_pylist() == [6, 0]
+    [taken] = zone.take_rows(part.path, pa.table({"row": [0, 6]}))
+    assert taken["number"].to_pylist() == [0, 6]
     assert zone.sweep([], timedelta(hours=-1)) == [part.path]
 
 
