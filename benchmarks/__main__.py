@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -75,22 +76,19 @@ def write_population(file: Path, size: int) -> None:
 
 
 def table(size: int, costs: dict[str, Cost]) -> Table:
-    shown = Table(title=f"{size:,} resources", title_justify="left", header_style="bold")
-    for column in ("case", "per CPU-second", "CPU s", "wall s", "peak MiB", "stages (busy s)"):
-        shown.add_column(column, justify="left" if column == "case" else "right")
+    shown = Table(title=f"{size:,} resources", title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    for column in ("case", "per CPU-second", "CPU s", "wall s", "peak MiB"):
+        shown.add_column(column, justify="left" if column == "case" else "right", no_wrap=True)
     for name, cost in costs.items():
-        stages = " ".join(
-            f"{k.removesuffix('_seconds')} {v:.1f}" for k, v in cost.details.items() if k.endswith("_seconds")
-        )
-        shown.add_row(
-            name,
-            f"{cost.per_cpu_second:,.0f}",
-            f"{cost.cpu_seconds:.2f}",
-            f"{cost.wall_seconds:.2f}",
-            f"{cost.peak_mib:,.0f}",
-            stages,
-        )
+        _row(shown, name, cost.items, cost.cpu_seconds, cost.wall_seconds, cost.peak_mib)
+        for stage, lap in cost.laps.items():
+            _row(shown, f"  {stage}", cost.items, lap["cpu_seconds"], lap["wall_seconds"], lap["peak_mib"])
     return shown
+
+
+def _row(table: Table, name: str, items: int, cpu: float, wall: float, peak: float) -> None:
+    rate = f"{items / cpu:,.0f}" if cpu else "-"
+    table.add_row(name, rate, f"{cpu:.2f}", f"{wall:.2f}", f"{peak:,.0f}")
 
 
 if __name__ == "__main__":

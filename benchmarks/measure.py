@@ -8,18 +8,19 @@ import resource
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU and wall seconds, and the peak resident memory in MiB, of the measured block alone (memory: of the process)."""
+    """CPU and wall seconds of the measured block, and the process's peak resident memory in MiB up to its end."""
 
     items: int
     cpu_seconds: float
     wall_seconds: float
     peak_mib: float
-    details: dict[str, float]
+    laps: dict[str, dict[str, float]]
+    """The same by stage: cpu_seconds, wall_seconds, peak_mib."""
 
     @property
     def per_cpu_second(self) -> float:
@@ -36,31 +37,35 @@ def run_case(name: str, **arguments: object) -> Cost:
 
 
 class Stopwatch:
-    """Measures this process between `start` and `stop`."""
+    """Measures this process, as a whole and in laps."""
 
     def __enter__(self) -> Stopwatch:
-        self._cpu, self._wall = _cpu(), time.perf_counter()
+        self._cpu, self._wall = self._lap = _cpu(), time.perf_counter()
+        self._laps: dict[str, dict[str, float]] = {}
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.cpu_seconds = _cpu() - self._cpu
-        self.wall_seconds = time.perf_counter() - self._wall
+        self._spent = (_cpu() - self._cpu, time.perf_counter() - self._wall)
 
-    def report(self, items: int, **details: float) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(
-            json.dumps(
-                {
-                    "items": items,
-                    "cpu_seconds": self.cpu_seconds,
-                    "wall_seconds": self.wall_seconds,
-                    "peak_mib": peak,
-                    "details": details,
-                }
-            )
-        )
+    def lap(self, name: str) -> None:
+        now = _cpu(), time.perf_counter()
+        self._laps[name] = {
+            "cpu_seconds": now[0] - self._lap[0],
+            "wall_seconds": now[1] - self._lap[1],
+            "peak_mib": _peak_mib(),
+        }
+        self._lap = now
+
+    def report(self, items: int) -> None:
+        cpu_seconds, wall_seconds = self._spent
+        cost = Cost(items, cpu_seconds, wall_seconds, _peak_mib(), self._laps)
+        print(json.dumps(asdict(cost)))
 
 
 def _cpu() -> float:
     times = os.times()
     return times.user + times.system
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
