@@ -85,12 +85,14 @@ charts.latency(bench.latency(days=30))
 # %% [markdown]
 # ## Data quality
 #
-# The newest result of every check, failing ones first. Checks of severity ERROR are about the shape of a batch: where
-# one fails, nothing after it runs. A WARNING is about single records, which are stored all the same; some exceptions
-# are ordinary, so a check may pass with a few **unexpected** records.
+# The newest result of every check that found something, failing ones first. Checks of severity ERROR are about the
+# shape of a batch: where one fails, nothing after it runs. A WARNING is about single records, which are stored all the
+# same; some exceptions are ordinary, so a check may pass with a few **unexpected** records. `bench.quality()` has all.
 
 # %%
-table(bench.quality(), nothing="No check has run yet.")
+quality = bench.quality()
+remarkable = quality[~quality.passed.astype(bool) | (quality.unexpected > 0)]
+table(remarkable, nothing=f"{len(quality)} checks have run and none found anything." if len(quality) else "No check has run yet.")
 
 # %% [markdown]
 # ## Quarantine

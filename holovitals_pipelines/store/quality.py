@@ -19,7 +19,10 @@ def save_quality(
     outcomes: Iterable[CheckOutcome],
     at: datetime,
 ) -> None:
-    """One row a claim of the job's batch; judging a batch again replaces what was said of it."""
+    """One row a claim of the job's batch; judging a batch again replaces what was said of it.
+
+    A claim that found no rows to judge says nothing, and does not hide what it said of the batch before.
+    """
     rows = [
         {
             "job_id": job_id,
@@ -34,6 +37,7 @@ def save_quality(
             "at": at,
         }
         for outcome in outcomes
+        if outcome.rows
     ]
     if not rows:
         return
