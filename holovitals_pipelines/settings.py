@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     commit_rows: Annotated[int, Field(ge=100, description="records decided in one transaction")] = 30_000
     duckdb_memory: Annotated[
         str, Field(pattern=r"^\d+(MB|GB)$", description="memory limit of each DuckDB computation")
-    ] = "384MB"
+    ] = "256MB"
     lease_seconds: Annotated[
         int, Field(ge=5, description="a job whose worker is silent this long may be taken over")
     ] = 60

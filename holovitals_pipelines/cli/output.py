@@ -146,15 +146,19 @@ def outcome_table(title: str, reports: Sequence[JobReport], *, width: int | None
     table.add_column("s", justify="right", no_wrap=True, min_width=5, vertical="bottom")
     for report in reports:
         for resource_type, outcome in report.outcomes.items():
-            table.add_row(resource_type, *_cells(outcome), f"{outcome.seconds:.2f}")
+            table.add_row(resource_type, *_cells(outcome), _seconds(outcome.seconds))
         colour = "green" if report.succeeded else "red"
         table.add_row(
             f"[bold]{report.connection}[/] [{colour}]{report.status.value.lower()}[/]",
             *(f"[bold]{cell}[/]" for cell in _cells(report.total)),
-            f"[bold]{report.seconds:.2f}[/]",
+            f"[bold]{_seconds(report.seconds)}[/]",
             end_section=True,
         )
     return table
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f}" if seconds < 100 else f"{seconds:,.0f}"
 
 
 def plain_table(*columns: str) -> Table:
@@ -199,7 +203,7 @@ def print_errors(report: JobReport) -> None:
     """The job's errors, each with its place and remedy; those that differ in nothing but the line are told once."""
     alike: dict[tuple[str | None, ...], list[ReportedError]] = {}
     for error in report.errors:
-        key = (error.severity, error.code, error.message, error.remedy, error.source, error.resource_type)
+        key = (error.severity, error.code, error.message, error.remedy, error.source)
         alike.setdefault(key, []).append(error)
     for group in alike.values():
         first = group[0]

@@ -1,19 +1,20 @@
-"""The Dagster home of an installation, generated from the template; an edited dagster.yaml is left alone."""
+"""The Dagster home of an installation, generated from the templates; a file that was edited is left alone."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 
-TEMPLATE = "dagster.local.yaml"
+TEMPLATES = {"dagster.yaml": "dagster.local.yaml", "workspace.yaml": "workspace.yaml"}
 
 
 def prepare_dagster_home(folder: Path) -> Path:
-    """Create `folder` with a dagster.yaml if it has none; returns the folder."""
+    """Create `folder` with the dagster.yaml and workspace.yaml it lacks; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "dagster.yaml"
-    if not target.exists():
-        partial = folder / ".dagster.yaml.part"
-        partial.write_text((files("holovitals_pipelines.deploy") / TEMPLATE).read_text(encoding="utf-8"), encoding="utf-8")
-        partial.replace(target)
+    for name, template in TEMPLATES.items():
+        target = folder / name
+        if not target.exists():
+            partial = folder / f".{name}.part"
+            partial.write_bytes((files("holovitals_pipelines.deploy") / template).read_bytes())
+            partial.replace(target)
     return folder

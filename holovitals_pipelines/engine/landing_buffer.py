@@ -53,7 +53,8 @@ class LandingBuffer:
                 at.append(line)
             else:
                 rule, message, remedy = _why_not(head, page.resource_type, len(body), size_limit)
-                self.refusals.append(_refusal(body, rule, message, remedy, page.source, line))
+                identity = head.id if isinstance(head, Head) and head.resource_type == page.resource_type else None
+                self.refusals.append(_refusal(identity, body, rule, message, remedy, page.source, line))
         self.remote_id += [head.id for head in heads]
         self.version += [head.version_id for head in heads]
         self.last_updated += [head.last_updated for head in heads]
@@ -75,8 +76,8 @@ class LandingBuffer:
 
     def refuse(self, problem: Problem, body: bytes) -> None:
         """Something the adapter itself could not use, with its bytes."""
-        found = _refusal(body, problem.code, problem.message, problem.remedy, problem.source, problem.line)
-        self.refusals.append(found)
+        said = (problem.code, problem.message, problem.remedy, problem.source, problem.line)
+        self.refusals.append(_refusal(problem.remote_id, body, *said))
 
     def table(self) -> pa.Table:
         columns = [
@@ -105,7 +106,9 @@ def _why_not(head: Head | MalformedResource, expected: str, size: int, limit: in
     )
 
 
-def _refusal(body: bytes, rule: str, message: str, remedy: str, source: str, line: int | None) -> Refusal:
+def _refusal(
+    remote_id: str | None, body: bytes, rule: str, message: str, remedy: str, source: str, line: int | None
+) -> Refusal:
     return Refusal(
-        remote_id=None, body=body, rule=rule, path=None, message=message, remedy=remedy, source=source, line=line
+        remote_id=remote_id, body=body, rule=rule, path=None, message=message, remedy=remedy, source=source, line=line
     )

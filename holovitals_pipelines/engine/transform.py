@@ -21,7 +21,7 @@ from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
 from holovitals_pipelines.fhir.validation import check_structure
 from holovitals_pipelines.fhir.wire import MalformedResource
 from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, Stage
-from holovitals_pipelines.store.agreements import readings
+from holovitals_pipelines.store.agreements import held_ids, readings, supersede_quarantine
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.parts import Part, parts_of, unlist_parts
 from holovitals_pipelines.store.quarantine import Refusal, drop_refusals_of, quarantine_resources
@@ -46,12 +46,15 @@ def transform(session: JobSession, resource_type: str) -> None:
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
     sorted_out = _SortedOut()
+    sound_again: list[str] = []
     if parts or _is_snapshot(session, resource_type):
         with session.home.analysis() as analysis:
             sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
             for rows in _chosen_rows(session.home, analysis, parts):
                 _validate(session, resource_type, rows)
+            sound_again = _sound_again(session, analysis, resource_type)
     with session.transaction() as transaction:
+        supersede_quarantine(transaction, session.connection.name, resource_type, sound_again)
         session.count(
             transaction,
             resource_type,
@@ -108,6 +111,22 @@ def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[
         chosen = analysis.table("select row, ambiguous from chosen where part = ? order by row", [number])
         if chosen.num_rows:
             yield from home.landing.take_rows(part.path, chosen)
+
+
+def _sound_again(session: JobSession, analysis: Analysis, resource_type: str) -> list[str]:
+    """Ids in quarantine of which this read brought the very bytes agreed on before; reconcile never sees those."""
+    with session.home.database.read() as transaction:
+        held = held_ids(transaction, session.connection.name, resource_type)
+    if not held:
+        return []
+    table = pa.table({"remote_id": pa.array(held, pa.string())})
+    analysis.insert("create temp table held as select * from arrow", table)
+    found = analysis.table(
+        "select distinct e.remote_id from extract_key e semi join held h on h.remote_id = e.remote_id"
+        " semi join (select part, row from winner where same_bytes) w on w.part = e.part and w.row = e.row"
+    )
+    ids: list[str] = found.column("remote_id").to_pylist()
+    return ids
 
 
 def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:

@@ -1,4 +1,4 @@
-"""Puts the code location together: components from `defs/`, connections that have no YAML there, shared assets, resources."""
+"""Puts the code location together: components from `defs/`, connections without YAML there, shared assets, a resource."""
 
 from __future__ import annotations
 

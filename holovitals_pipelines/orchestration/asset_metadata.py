@@ -15,8 +15,30 @@ SHAPE_SAMPLE = 500
 """Resources looked at for the preview."""
 
 
+COLUMNS = {
+    "remote_id": "the id by which the vendor knows the resource",
+    "version": "the vendor's version id, where it gives one",
+    "last_updated": "when the vendor says it changed",
+    "content_hash": "of the exact bytes; null for a deletion",
+    "hash": "of the canonical content; null for a deletion",
+    "delivery": "later deliveries were read later; rows of one have no order among themselves",
+    "source": "the file or the request it came with, without ids",
+    "line": "line of that file",
+    "evidence": "how the vendor said it is deleted; null for a living one",
+    "body": "the resource, byte for byte as sent",
+}
+
+
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(name=field.name, type=str(field.type)) for field in schema])
+    return dg.TableSchema(
+        columns=[dg.TableColumn(f.name, type=_type_name(f.type), description=COLUMNS[f.name]) for f in schema]
+    )
+
+
+def _type_name(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        return str(kind.value_type)
+    return f"binary({kind.byte_width})" if pa.types.is_fixed_size_binary(kind) else str(kind)
 
 
 def outcome_metadata(outcome: Outcome) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Quality suites as asset checks: structure inside the records step (it blocks), row-level claims by Great Expectations beside it.
+"""Quality suites as asset checks: structure inside the records step (it blocks), row-level claims beside it.
 
 Great Expectations takes seconds to import, so it is imported inside the check and nowhere else (dagster.md §8).
 """
@@ -38,7 +38,10 @@ def structural_specs(connection: str, types: Iterable[str]) -> list[dg.AssetChec
 
 
 def structural_results(session: "JobSession", resource_type: str) -> list[dg.AssetCheckResult]:
-    """Judge the batch's structure; results go into the operational store too."""
+    """Judge the batch's structure; results go into the operational store too. A batch without rows breaks nothing."""
+    if session.rows_in(Dataset.RECORDS, resource_type) == 0:
+        claims = structural_for(resource_type)
+        return [_nothing_new(session.connection.name, resource_type, claim.name) for claim in claims]
     from holovitals_pipelines.quality.runner import run_structural
 
     outcomes = run_structural(resource_type, session.batch(Dataset.RECORDS, resource_type))

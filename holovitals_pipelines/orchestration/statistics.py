@@ -18,8 +18,8 @@ def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefiniti
         group_name="statistics",
         owners=["team:data-eng"],
         kinds={"duckdb"},
-        description="One row is what became of one resource type in one job. A read-only DuckDB snapshot, built beside the "
-        "one in use and swapped in; an open notebook keeps the one it has.",
+        description="One row is what became of one resource type in one job. A read-only DuckDB snapshot, built beside "
+        "the one in use and swapped in; an open notebook keeps the one it has.",
     )
     def sync_statistics(context: dg.AssetExecutionContext, home: HomeResource) -> dg.MaterializeResult[None]:
         with home.open() as opened:

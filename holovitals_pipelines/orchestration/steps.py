@@ -1,4 +1,4 @@
-"""What every step of the main job shares: the engine session of its run, and errors that explain themselves in the UI."""
+"""What every step of the main job shares: the engine session of its run, and errors that explain themselves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def stage_of_run(
     owner = worker_name()
     progress = RunProgress(context.log)
     try:
-        with open_session(home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress) as session:
+        with open_session(
+            home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress
+        ) as session:
             context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
             try:
                 yield session
@@ -57,9 +59,10 @@ def stage_of_run(
         raise as_failure(error) from None
     except dg.Failure:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it goes on as a dg.Failure
         publish_statistics(home)
-        # Its text may hold health data, and Dagster would keep it; where it was raised says enough.
+        # Its text may hold health data, and Dagster would keep it. Where it was raised says enough, and goes with the
+        # failure.
         raise as_failure(failure_of(error), raised_at=places_of(error)) from None
 
 

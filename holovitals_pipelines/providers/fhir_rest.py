@@ -97,8 +97,10 @@ async def search(http: VendorHttp, query: Query, place: Mapping[str, Any] | None
         try:
             answer, page = await _page(http, query, next_url)
         except GoneError as gone:
-            if next_url is None or restarts == _MOST_RESTARTS:
-                raise gone
+            if next_url is None:
+                raise
+            if restarts == _MOST_RESTARTS:
+                raise _expired(http, query, gone) from None
             next_url, count, seen, restarts, empty = None, _Count(), set(), restarts + 1, 0
             continue
         count.add(page)
@@ -219,6 +221,17 @@ def _not_fhir(http: VendorHttp, source: str) -> ProtocolError:
 def _protocol(http: VendorHttp, query: Query, code: str, message: str) -> ProtocolError:
     return ProtocolError(
         message, code=code, place=http.place(query.source), remedy="report it to the vendor; pages before it are kept"
+    )
+
+
+def _expired(http: VendorHttp, query: Query, gone: GoneError) -> ProtocolError:
+    return ProtocolError(
+        f"the page session expired in each of {_MOST_RESTARTS + 1} searches before the last page",
+        code="search.session_expired",
+        place=http.place(query.source),
+        remedy="raise read.page_size so that fewer pages are needed, or run at a quieter hour. What came is kept",
+        status=gone.status,
+        vendor_code=gone.vendor_code,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from holovitals_pipelines.fhir.wire import OutcomeIssue, read_outcome
+from holovitals_pipelines.fhir.wire import MalformedResource, OutcomeIssue, read_head, read_outcome
 from holovitals_pipelines.model.extract import Problem
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
 from holovitals_pipelines.providers.answers import Meaning, VendorRule, VendorTable
@@ -79,13 +79,21 @@ def wrong_type(body: bytes, *, wanted: str, source: str, line: int | None = None
 
 
 def too_large(body: bytes, size: int, *, limit: int, source: str, wanted: str, line: int | None = None) -> Problem:
-    cut = "" if len(body) >= size else f"; only its first {len(body)} bytes are kept"
+    cut = "" if len(body) >= size else f"; only its first {len(body):,} bytes are kept"
     return Problem(
         code="resource.too_large",
-        message=f"a resource is larger than the {limit} bytes this connection takes{cut}",
-        remedy="raise read.max_resource_bytes if the resource is genuine",
+        message=f"a resource is larger than the {limit:,} bytes this connection takes{cut}",
+        remedy="raise read.max_resource_bytes if the resource is genuine, then sync with --full",
         source=source,
         line=line,
         resource_type=wanted,
         body=body,
+        remote_id=_identity(body),
     )
+
+
+def _identity(body: bytes) -> str | None:
+    try:
+        return read_head(body).id
+    except MalformedResource:
+        return None

@@ -14,7 +14,7 @@ from typing import Any
 from holovitals_pipelines.model.errors import HoloVitalsError, TransientError
 from holovitals_pipelines.model.extract import Cursor, Page, ReadEvent, TypeDone
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(slots=True)
@@ -26,23 +26,32 @@ class Progress:
     resource_type: str | None = None
     place: dict[str, Any] | None = None
     anything_read: bool = False
+    base_url: str = ""
 
     @classmethod
-    def resumed(cls, cursor: Cursor | None) -> Progress:
-        """From the cursor of an interrupted read; one of another version means a read from the beginning."""
+    def resumed(cls, cursor: Cursor | None, base_url: str = "") -> Progress:
+        """From the cursor of an interrupted read; one of another version means a read from the beginning.
+
+        Addresses of exports and pages end with the base URL they came from: where it has changed since (a server that
+        moved, a sandbox started anew), finished types stay finished and the rest is asked for again.
+        """
         if cursor is None or cursor.get("v") != _VERSION:
-            return cls()
+            return cls(base_url=base_url)
+        if cursor["base"] != base_url:
+            return cls(done=list(cursor["done"]), anything_read=True, base_url=base_url)
         return cls(
             done=list(cursor["done"]),
             export=dict(cursor["export"]) if cursor["export"] else None,
             resource_type=cursor["type"],
             place=dict(cursor["place"]) if cursor["place"] else None,
             anything_read=True,
+            base_url=base_url,
         )
 
     def cursor(self) -> Cursor:
         return {
             "v": _VERSION,
+            "base": self.base_url,
             "done": list(self.done),
             "export": dict(self.export) if self.export else None,
             "type": self.resource_type,

@@ -64,7 +64,7 @@ class FhirConnection(ABC):
         types = in_processing_order(request.resource_types)
         if not types:
             return
-        progress = Progress.resumed(request.cursor)
+        progress = Progress.resumed(request.cursor, self.config.base_url)
         if problems := self._auth_problems():
             yield Page(types[0], METADATA, [], progress.cursor(), problems=problems)
         async with aclosing(self._events(request, types, progress)) as events:

@@ -345,6 +345,13 @@ def supersede_quarantine(
         )
 
 
+def held_ids(transaction: sa.Connection, connection: str, resource_type: str) -> list[str]:
+    """Remote ids with something in quarantine; what is held without a readable id has none."""
+    query = sa.select(quarantine.c.remote_id).distinct()
+    query = query.where(*_held(connection, resource_type), quarantine.c.remote_id.is_not(None))
+    return list(transaction.execute(query).scalars())
+
+
 def _held(connection: str, resource_type: str) -> tuple[sa.ColumnElement[bool], ...]:
     return (
         quarantine.c.connection == connection,

@@ -46,9 +46,7 @@ def ids_by_type(home: Path, connection: str) -> dict[str, dict[str, Any]]:
 
 def held(home: Path, connection: str) -> list[tuple[str, bytes]]:
     """(rule, exact bytes) of everything the connection has in quarantine."""
-    query = (
-        "select rule, document_hash from quarantine where connection = ? and state = 'held' order by quarantine_id"
-    )
+    query = "select rule, document_hash from quarantine where connection = ? and state = 'held' order by quarantine_id"
     found = rows(home, query, connection)
     with open_home(Settings(home=home)) as opened, opened.database.read() as transaction:
         return [(rule, get_document(transaction, bytes(digest))) for rule, digest in found]

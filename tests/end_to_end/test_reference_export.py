@@ -30,14 +30,17 @@ class Story:
     records_at_kill: int
     stages_at_kill: dict[str, int]
     second: Ended
-    third: Ended
+    third: Ended | None
+    """Runs on the reference export where there is one, else on the small one: once is enough."""
 
     @property
     def total(self) -> int:
         return int(self.expected["total"])
 
 
-@pytest.fixture(scope="module", params=["a small export, killed while extracting", "38,483 resources, killed while reconciling"])
+@pytest.fixture(
+    scope="module", params=["a small export, killed while extracting", "38,483 resources, killed while reconciling"]
+)
 def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     folder = tmp_path_factory.mktemp("export")
     if request.param.startswith("a small"):
@@ -56,11 +59,14 @@ def story(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         records, stages = _kill_half_way(killed, home, stage, expected)
     command = ("demo", "--data", str(data), "--json")
     second = holovitals(home, *command, timeout=240, **settings)
-    third = holovitals(home, *command, timeout=240, **settings)
+    is_last = data == REFERENCE or not REFERENCE.exists()
+    third = holovitals(home, *command, timeout=240, **settings) if is_last else None
     yield Story(home, expected, records, stages, second, third)
 
 
-def _kill_half_way(process: subprocess.Popen[str], home: Path, stage: str, expected: dict[str, Any]) -> tuple[int, dict[str, int]]:
+def _kill_half_way(
+    process: subprocess.Popen[str], home: Path, stage: str, expected: dict[str, Any]
+) -> tuple[int, dict[str, int]]:
     """Kill the command once a part of the stage is visible; looks and kills between two of its commits."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -154,10 +160,12 @@ def test_every_resource_has_come_in_through_http_once_and_no_other(story: Story)
     [(distinct,)] = rows(story.home, "select count(distinct record_id) from link")
     assert distinct == story.total
     assert counted(story.home, "record_version") == counted(story.home, "quarantine") == 0
-    assert f"counts per type and ids equal" in story.second.err
+    assert "counts per type and ids equal" in story.second.err
 
 
 def test_a_second_run_of_the_command_reports_everything_unchanged(story: Story) -> None:
+    if story.third is None:
+        pytest.skip("shown on the reference export")
     assert story.third.code == 0, story.third.err
     for one in story.third.json()["passes"]:
         [report] = one["reports"]

@@ -75,14 +75,17 @@ def side_by_side(
 
 
 def _run_both(installation: Installation, folder: Path) -> SideBySide:
-    returned, said = {}, {}
     settings = installation.settings
     with open_current(settings.warehouse_folder) as notebook:
         before = notebook.execute("select count(*) from sync_statistics").fetchall()
         logs = {name: folder / f"{name}.log" for name in ("clinic", "ward")}
-        with logs["clinic"].open("w") as one, logs["ward"].open("w") as other:
-            with started(materialize("clinic"), settings, one) as clinic, started(materialize("ward"), settings, other) as ward:
-                returned = {"clinic": clinic.wait(timeout=120), "ward": ward.wait(timeout=120)}
+        with (
+            logs["clinic"].open("w") as one,
+            logs["ward"].open("w") as other,
+            started(materialize("clinic"), settings, one) as clinic,
+            started(materialize("ward"), settings, other) as ward,
+        ):
+            returned = {"clinic": clinic.wait(timeout=120), "ward": ward.wait(timeout=120)}
         said = {name: log.read_text(encoding="utf-8") for name, log in logs.items()}
         assert notebook.execute("select count(*) from sync_statistics").fetchall() == before
     return SideBySide(installation, returned, said)
@@ -156,9 +159,7 @@ def test_a_killed_run_leaves_its_job_to_the_retry_and_fails_it_when_there_is_non
 
 
 @contextmanager
-def reading_for_ever(
-    installation: Installation, vendor: Vendor, folder: Path
-) -> Iterator[subprocess.Popen[str]]:
+def reading_for_ever(installation: Installation, vendor: Vendor, folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A run in a process of its own whose vendor does not answer the second search."""
     vendor.forget_requests()
     with (
@@ -175,5 +176,3 @@ def until(done: Callable[[], object], seconds: float = 60.0) -> None:
     while not done():
         assert time.monotonic() < deadline, "it did not come to that in time"
         time.sleep(0.05)
-
-

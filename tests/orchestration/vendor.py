@@ -1,4 +1,4 @@
-"""A small vendor for the orchestration's tests: a dozen resources in a real sandbox, and what a test does behind its back."""
+"""A small vendor in a real sandbox: two dozen resources, and what a test does behind its back."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def materialize(connection: str) -> list[str]:
 
 @contextmanager
 def started(command: list[str], settings: Settings, output: IO[str]) -> Iterator[subprocess.Popen[str]]:
-    """The command at work, answering to Ctrl-C even where this process ignores it; its whole group ends with the block."""
+    """The command at work, answering to Ctrl-C even where this process does not; its group ends with the block."""
     process = subprocess.Popen(
         command, cwd=PROJECT, env=environment(settings), stdout=output, stderr=subprocess.STDOUT, text=True,
         start_new_session=True, preexec_fn=_answer_to_ctrl_c,

@@ -64,7 +64,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         job = dg.define_asset_job(
             f"sync_{self.connection}",
             selection=dg.AssetSelection.groups(self.connection) | dg.AssetSelection.assets(["sync_statistics"]),
-            description=f"Extract, validate and reconcile everything {self.connection} offers, then publish the statistics.",
+            description=f"Extract, validate and reconcile all {self.connection} offers, then publish the statistics.",
             tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
             executor_def=dg.in_process_executor,
         )
@@ -84,6 +84,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     def _specs(
         self, layer: str, types: list[str], upstream: str | None, row: str, kinds: set[str]
     ) -> list[dg.AssetSpec]:
+        """`kinds` name the layer too: Dagster's graph shows the last part of a key only."""
         return [
             dg.AssetSpec(
                 [self.connection, layer, name],
@@ -104,12 +105,10 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             "extract", types, None,
             "One row is one {name} exactly as {connection} sent it. Immutable Parquet parts in the landing zone; "
             "stale when the vendor changes anything.",
-            {"fhir", "parquet"},
+            {"extract", "fhir", "parquet"},
         )  # fmt: skip
         checks = [
-            dg.AssetCheckSpec(
-                READ_IS_COMPLETE, asset=spec.key, description="The vendor's answer was read to its end."
-            )
+            dg.AssetCheckSpec(READ_IS_COMPLETE, asset=spec.key, description="The vendor's answer was read to its end.")
             for spec in specs
         ]
 
@@ -132,9 +131,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         connection, offered = self.connection, types
         specs = self._specs(
             "records", types, "extract",
-            "One row is one {name} of {connection} whose bytes are new and that passed validation, canonical and hashed. "
-            "Refused ones are in quarantine with path, rule and remedy.",
-            {"fhir", "parquet"},
+            "One row is one {name} of {connection} whose bytes are new and that passed validation, canonical and "
+            "hashed. Refused ones are in quarantine with path, rule and remedy.",
+            {"records", "fhir", "parquet"},
         )  # fmt: skip
 
         @dg.multi_asset(
@@ -163,7 +162,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             "conflicts", types, "records",
             "One row is one {name} that changed both here and at {connection} since they last agreed. "
             "Everything else of the batch is committed to the operational store.",
-            {"sql"},
+            {"conflicts", "sql"},
         )  # fmt: skip
 
         @dg.multi_asset(

@@ -1,4 +1,4 @@
-"""Runs a connection's sync job in this process, on the installation's own Dagster instance, so that it shows in the UI."""
+"""Runs a connection's sync job in this process, on the installation's own Dagster instance: it shows in the UI."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class RunInProcess:
                 "the run ended before its job began",
                 code="dagster.run_without_job",
                 place=f"connection {connection}, run {run_id}",
-                remedy="is another job at work on the connection? Otherwise see the run's first failed step: holovitals ui",
+                remedy="is another job at work on the connection? Otherwise see the run's failed step: holovitals ui",
             )
         with open_home(settings) as home:
             return report_of(home, job_id)

@@ -1,0 +1,211 @@
+"""Makes the pictures of the README from the real thing: the demo on a terminal, the Dagster UI, the notebook.
+
+    .venv/bin/python scripts/screenshots.py            # into docs/images, from a demo in a temporary home
+
+Needs Chromium (/usr/bin/chromium) and the test extras; everything else is started here and ends here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import nbformat
+from nbclient import NotebookClient
+from playwright.sync_api import Browser, Page, sync_playwright
+from rich.console import Console
+from rich.text import Text
+
+PROJECT = Path(__file__).parents[1]
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WIDTH = 1400
+COLUMNS = 88
+LARGEST = 300_000
+"""Bytes; a README should load at once."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--into", type=Path, default=PROJECT / "docs" / "images")
+    parser.add_argument("--patients", type=int, default=40)
+    parser.add_argument("--home", type=Path, help="a home whose demo has run already (default: a new one)")
+    options = parser.parse_args()
+    options.into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="holovitals-pictures-") as scratch:
+        home = (options.home or Path(scratch) / "home").resolve()
+        os.environ["HOLOVITALS_HOME"] = str(home)
+        summary = run_demo(options.patients) if options.home is None else None
+        notebook = execute_notebook(home, Path(scratch))
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            if summary is not None:
+                picture_summary(browser, options.into, summary)
+            picture_notebook(browser, options.into, notebook)
+            picture_dagster(browser, options.into)
+            browser.close()
+    for picture in sorted(options.into.glob("*.png")):
+        size = picture.stat().st_size
+        print(f"{picture.relative_to(PROJECT)}: {size / 1000:.0f} kB" + ("  TOO LARGE" if size > LARGEST else ""))
+
+
+def run_demo(patients: int) -> str:
+    """The demo, in the home that HOLOVITALS_HOME names; returns what it printed, drawn as SVG."""
+    from holovitals_pipelines.cli.demo_command import demo
+    from holovitals_pipelines.cli.output import console
+
+    console.record, console.file, console.width = True, io.StringIO(), COLUMNS
+    demo(data=None, patients=patients, seed=1, provider=None, as_json=False)
+    printed = console.export_text(styles=True).splitlines()
+    drawing = Console(record=True, file=io.StringIO(), width=COLUMNS)
+    for line in without_second_pass(printed[1:]):  # the first line is this machine's temporary folder
+        drawing.print(Text.from_ansi(line))
+    drawn = drawing.export_svg(title="make demo")
+    return re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # fonts of this machine, none from the network
+
+
+def without_second_pass(lines: list[str]) -> Iterator[str]:
+    """The second pass has the first one's rows, all unchanged; the end of the output says so in two lines."""
+    left_out = False
+    for line in lines:
+        if "2. Everything again" in line:
+            left_out = True
+            yield f"{line.rstrip()} …"
+            yield ""
+        elif "✎" in line:
+            left_out = False
+        if not left_out:
+            yield line
+
+
+def picture_summary(browser: Browser, into: Path, drawn: str) -> None:
+    page = browser.new_page(viewport={"width": WIDTH, "height": 900})
+    page.set_content(f"<body style='margin:0'>{drawn}</body>")
+    page.locator("svg").first.evaluate("svg => svg.setAttribute('width', 1100)")
+    page.locator("svg").first.screenshot(path=into / "demo-summary.png")
+    page.close()
+
+
+def execute_notebook(home: Path, scratch: Path) -> Path:
+    """A copy of the overview notebook, run from top to bottom."""
+    notebook = nbformat.read(PROJECT / "notebooks" / "01_sync_overview.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute(
+        env={**os.environ, "HOLOVITALS_HOME": str(home), "PYTHONPATH": str(PROJECT)}
+    )
+    folder = scratch / "notebooks"
+    folder.mkdir()
+    target = folder / "01_sync_overview.ipynb"
+    nbformat.write(notebook, target)
+    return target
+
+
+def picture_notebook(browser: Browser, into: Path, notebook: Path) -> None:
+    """As JupyterLab shows it after Run All."""
+    port, token = free_port(), secrets.token_hex(8)
+    command = [
+        beside_python("jupyter-lab"), "--no-browser", f"--port={port}", "--ip=127.0.0.1", "--allow-root",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={notebook.parent}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    with running(command, lambda: answers(f"{address}/api/status?token={token}")):
+        page = browser.new_page(viewport={"width": WIDTH, "height": 1900})
+        page.goto(f"{address}/doc/tree/{notebook.name}?token={token}")
+        page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for(timeout=90_000)
+        settle(page)
+        for question in page.get_by_role("button", name="No", exact=True).all():  # JupyterLab's news
+            question.click()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(1_000)
+        page.locator(".jp-NotebookPanel-notebook").screenshot(path=into / "notebook.png")
+        page.close()
+
+
+def picture_dagster(browser: Browser, into: Path) -> None:
+    """The asset graph, an asset with metadata and checks, a run."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with running([beside_python("holovitals"), "ui", "--port", str(port)], lambda: answers(f"{address}/server_info")):
+        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
+        page.goto(f"{address}/asset-groups")
+        page.get_by_text("statistics", exact=True).first.wait_for(timeout=90_000)
+        settle(page)
+        page.screenshot(path=into / "asset-graph.png")
+        page.goto(f"{address}/assets/epic/records/Patient?view=lineage&lineageScope=neighbors")
+        settle(page)
+        page.screenshot(path=into / "lineage.png")
+        page.set_viewport_size({"width": WIDTH, "height": 1500})
+        page.goto(f"{address}/assets/epic/records/Patient")
+        page.get_by_text("Latest materialization").wait_for()
+        settle(page)
+        page.screenshot(path=into / "asset-page.png")
+        page.set_viewport_size({"width": WIDTH, "height": 900})
+        page.goto(f"{address}/assets/epic/records/Patient?view=checks")
+        settle(page)
+        page.screenshot(path=into / "checks.png")
+        page.goto(f"{address}/runs/{newest_run(address)}")
+        settle(page)
+        page.screenshot(path=into / "run.png")
+        page.close()
+
+
+def newest_run(address: str) -> str:
+    query = "{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }"
+    answer = httpx.post(f"{address}/graphql", json={"query": query}, trust_env=False, timeout=60).json()
+    return str(answer["data"]["runsOrError"]["results"][0]["runId"])
+
+
+def settle(page: Page) -> None:
+    """Statuses come in over a web socket and nothing says when the last has come."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(4_000)
+
+
+@contextmanager
+def running(command: list[str], ready: Callable[[], bool], seconds: float = 120.0) -> Iterator[None]:
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{command[0]} did not start")
+            time.sleep(0.3)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def beside_python(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+if __name__ == "__main__":
+    main()
