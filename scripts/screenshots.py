@@ -35,7 +35,7 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WIDTH = 1400
-COLUMNS = 88
+COLUMNS = 100
 LARGEST = 300_000
 """Bytes; a README should load at once."""
 
@@ -74,29 +74,31 @@ def run_demo(patients: int) -> str:
     printed = console.export_text(styles=True).splitlines()
     drawing = Console(record=True, file=io.StringIO(), width=COLUMNS)
     for line in without_second_pass(printed[1:]):  # the first line is this machine's temporary folder
-        drawing.print(Text.from_ansi(line))
+        drawing.print(line)
     drawn = drawing.export_svg(title="make demo")
     return re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # fonts of this machine, none from the network
 
 
-def without_second_pass(lines: list[str]) -> Iterator[str]:
+def without_second_pass(lines: list[str]) -> Iterator[Text]:
     """The second pass has the first one's rows, all unchanged; the end of the output says so in two lines."""
     left_out = False
     for line in lines:
         if "2. Everything again" in line:
             left_out = True
-            yield f"{line.rstrip()} …"
-            yield ""
+            title = Text.from_ansi(line)
+            title.rstrip()
+            yield title.append(" …")
+            yield Text()
         elif "✎" in line:
             left_out = False
         if not left_out:
-            yield line
+            yield Text.from_ansi(line)
 
 
 def picture_summary(browser: Browser, into: Path, drawn: str) -> None:
     page = browser.new_page(viewport={"width": WIDTH, "height": 900})
     page.set_content(f"<body style='margin:0'>{drawn}</body>")
-    page.locator("svg").first.evaluate("svg => svg.setAttribute('width', 1100)")
+    page.locator("svg").first.evaluate("svg => svg.setAttribute('width', 1000)")
     page.locator("svg").first.screenshot(path=into / "demo-summary.png")
     page.close()
 
@@ -119,7 +121,8 @@ def picture_notebook(browser: Browser, into: Path, notebook: Path) -> None:
     port, token = free_port(), secrets.token_hex(8)
     command = [
         beside_python("jupyter-lab"), "--no-browser", f"--port={port}", "--ip=127.0.0.1", "--allow-root",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={notebook.parent}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={notebook.parent}",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     with running(command, lambda: answers(f"{address}/api/status?token={token}")):
@@ -140,7 +143,7 @@ def picture_dagster(browser: Browser, into: Path) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with running([beside_python("holovitals"), "ui", "--port", str(port)], lambda: answers(f"{address}/server_info")):
-        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
+        page = browser.new_page(viewport={"width": WIDTH, "height": 680})
         page.goto(f"{address}/asset-groups")
         page.get_by_text("statistics", exact=True).first.wait_for(timeout=90_000)
         settle(page)

@@ -1,4 +1,4 @@
-"""Puts the code location together: components from `defs/`, connections without YAML there, shared assets, a resource."""
+"""Puts the code location together: components from `defs/`, connections without YAML there, what they share."""
 
 from __future__ import annotations
 
