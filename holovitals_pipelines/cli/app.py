@@ -25,10 +25,10 @@ from holovitals_pipelines.cli.output import (
 from holovitals_pipelines.cli.progress import StageBars
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home, open_home
-from holovitals_pipelines.engine.maintenance import sweep_landing_zone
+from holovitals_pipelines.engine.maintenance import damaged_parts, sweep_landing_zone
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.sync import run_sync
-from holovitals_pipelines.model.errors import HoloVitalsError
+from holovitals_pipelines.model.errors import HoloVitalsError, StoreError
 from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest
 from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, JobType
 from holovitals_pipelines.settings import Settings, redacted
@@ -101,10 +101,15 @@ def _sync_one(home: Home, request: SyncRequest, progress: Progress) -> JobReport
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read every landing-zone part and compare checksums")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """List every setting with its value and say whether each store can be opened.
 
-    Passwords are never shown. Exit code 1 when something cannot be opened.
+    Passwords are never shown. Exit code 1 when something cannot be opened, or is damaged.
     """
     with readable_errors(as_json):
         settings = Settings()
@@ -122,6 +127,9 @@ def doctor(as_json: AsJson = False) -> None:
                 "landing zone": redacted(settings.resolved_landing_url),
                 "connections": list(home.connections),
             }
+            if verify:
+                _verify(home)
+                found["landing zone parts"] = "all as they were written"
     except HoloVitalsError as error:
         failure = error
     if as_json:
@@ -141,6 +149,17 @@ def doctor(as_json: AsJson = False) -> None:
             explain(failure)
     if failure:
         raise typer.Exit(FAILED)
+
+
+def _verify(home: Home) -> None:
+    damaged = damaged_parts(home)
+    if damaged:
+        raise StoreError(
+            f"{len(damaged)} parts are missing or damaged: {', '.join(damaged[:5])}{' …' if len(damaged) > 5 else ''}",
+            code="landing.damaged",
+            place=redacted(home.settings.resolved_landing_url),
+            remedy="restore them from backup; the records made of them are whole in the operational store",
+        )
 
 
 def _fields() -> dict[str, FieldInfo]:

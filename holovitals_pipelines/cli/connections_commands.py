@@ -10,7 +10,10 @@ import typer
 from holovitals_pipelines.cli.output import console, plain_table, print_json, readable_errors, say
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.sync import vendor_adapter
-from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.connection import ConnectionConfig, SmartBackendAuth
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.providers.signing import jwks, read_key
+from holovitals_pipelines.settings import resolve_secret
 
 app = typer.Typer(
     help="List connections, and try whether one can be reached.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -70,6 +73,26 @@ def test_connection(name: str, as_json: AsJson = False) -> None:
     say(console, f"{name} can be reached and read as {connection.provider.value}.")
     for resource_type, mechanism in mechanisms.items():
         say(console, f"  {resource_type}: changes found by {mechanism.replace('_', ' ')}")
+
+
+@app.command("keys")
+def public_keys(name: str) -> None:
+    """Print the public halves of the connection's keys as a JWK Set: what the vendor wants registered or published.
+
+    To rotate: put the new key first in `auth.keys`, register what this prints, and drop the old one when the vendor
+    has taken it (Epic caches key sets for up to 29 hours).
+    """
+    with readable_errors(), open_home() as home:
+        connection = home.connection(name)
+        if not isinstance(connection.auth, SmartBackendAuth):
+            raise ConfigurationError(
+                "the connection signs nothing: its authentication is none",
+                code="auth.no_keys",
+                place=f"connection {name}",
+                remedy="declare auth of kind smart_backend if the vendor wants it",
+            )
+        algorithm, place = connection.auth.algorithm, f"connection {name}, auth.keys"
+        print_json(jwks(read_key(resolve_secret(key), algorithm, place=place) for key in connection.auth.keys))
 
 
 async def _probe(connection: ConnectionConfig) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,8 @@ from holovitals_pipelines.cli.output import (
 )
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.jobs import find_job_id, recent_reports, report_of, request_cancel
-from holovitals_pipelines.engine.quarantine import held_resources
+from holovitals_pipelines.engine.quarantine import explain_held, held_resources
+from holovitals_pipelines.fhir.validation import Issue
 
 app = typer.Typer(help="List sync jobs, show one, cancel one.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -85,6 +87,9 @@ def cancel_job(job_id: str) -> None:
 def quarantine(
     connection: Annotated[str | None, typer.Option(help="only this connection")] = None,
     limit: Limit = 50,
+    explain: Annotated[
+        int | None, typer.Option(metavar="NUMBER", help="everything that is wrong with this one")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Resources that were refused and are kept: where they came from, the rule they broke, what to do.
@@ -93,6 +98,9 @@ def quarantine(
     later read brings it whole: mend it at the vendor, then `holovitals sync --full`.
     """
     with readable_errors(as_json), open_home() as home:
+        if explain is not None:
+            _explain(explain_held(home, explain), as_json)
+            return
         held = held_resources(home, connection, limit)
     if as_json:
         print_json(held)
@@ -103,6 +111,18 @@ def quarantine(
             _print_held(row)
         if len(held) == limit:
             say(console, f"The newest {limit} are shown; more with --limit.")
+
+
+def _explain(issues: Sequence[Issue], as_json: bool) -> None:
+    if as_json:
+        names = ("severity", "path", "rule", "message", "remedy")
+        print_json([{name: getattr(issue, name) for name in names} for issue in issues])
+        return
+    for issue in issues:
+        say(console, Text.assemble((issue.severity.lower(), "bold yellow"), f" {issue.path}: {issue.message}"))
+        say(console, f"    → {issue.remedy}")
+    if not issues:
+        say(console, "Nothing is wrong with it by the rules of today: it will be taken by the next full sync.")
 
 
 def _print_held(row: dict[str, Any]) -> None:

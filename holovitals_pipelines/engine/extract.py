@@ -47,7 +47,7 @@ async def _read(session: JobSession, adapter: Adapter) -> None:
         if session.request.type is JobType.RESOURCE_SYNC:
             for name in absent:
                 session.fail_type(name, Stage.EXTRACT, _not_offered(session, name, offered))
-        elif absent:
+        elif absent and session.connection.resource_types:  # a usual type that a server lacks is no news
             with session.transaction() as transaction:
                 session.add_errors(transaction, Stage.EXTRACT, [_skipped(session, absent)])
         readable = [name for name in offered if name in missing]
