@@ -27,6 +27,7 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
+        "connections keys",
         "connections list",
         "connections test",
         "demo",
