@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help demo test ui bench proof lint format lock clean
+.PHONY: help demo test ui bench lint format lock pictures clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -23,8 +23,8 @@ demo: $(VENV)/.runtime ## sync the synthetic population from the built-in sandbo
 ui: $(VENV)/.runtime ## open the Dagster UI on the home folder
 	@$(RUN)/holovitals ui $(ARGS)
 
-test: $(VENV)/.dev ## run the tests
-	@$(RUN)/pytest $(ARGS)
+test: $(VENV)/.dev ## run the tests, a file at a time on each core
+	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## formatting, lint, types, import rules
 	$(RUN)/ruff format --check .
@@ -44,6 +44,9 @@ lock: $(VENV)/.dev ## compile the dependency locks anew
 	  pyproject.toml --group build --group test --group lint -o requirements/dev.txt
 	$(RUN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  -c requirements/dev.txt pyproject.toml --group build -o requirements/runtime.txt
+
+pictures: $(VENV)/.dev ## make the README's pictures anew from the real thing
+	@$(RUN)/python scripts/screenshots.py $(ARGS)
 
 clean: ## remove the environment and the demo's home
 	rm -rf $(VENV) .holovitals

@@ -69,6 +69,9 @@ def duckdb_parquet(file: str, target: str) -> None:
 
 def pipeline(home: str, base_url: str) -> None:
     """The main job through HTTP (Bulk Data) into the stores, statistics published: what `run_sync` does, by stage."""
+    import httpx  # noqa: F401
+    import pandas  # noqa: F401  pyarrow imports it at its first array; start-up is not what is measured here
+
     from holovitals_pipelines.engine.extract import extract
     from holovitals_pipelines.engine.home import open_home
     from holovitals_pipelines.engine.jobs import end_job, open_session
@@ -78,9 +81,6 @@ def pipeline(home: str, base_url: str) -> None:
     from holovitals_pipelines.engine.worker import worker_name
     from holovitals_pipelines.model.job import SyncRequest
     from holovitals_pipelines.settings import Settings, save_connections
-
-    import httpx  # noqa: F401
-    import pandas  # noqa: F401  pyarrow imports it at its first array; start-up is not what is measured here
 
     folder = Path(home)
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def main(environment: Path, lock: Path) -> None:
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 the one script an older Python may start
         sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try: make PYTHON=python3.12 …")
     python = environment / "bin" / "python"
     if not python.exists():
@@ -34,16 +34,21 @@ def index_for_uv(pip: list[str]) -> dict[str, str]:
     told = {"UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX", "UV_CONFIG_FILE"}
     if told & os.environ.keys():
         return {}
-    configured = os.environ.get("PIP_INDEX_URL") or subprocess.run(
-        [*pip, "config", "get", "global.index-url"], capture_output=True, text=True, check=False
-    ).stdout.strip()
+    configured = (
+        os.environ.get("PIP_INDEX_URL")
+        or subprocess.run(
+            [*pip, "config", "get", "global.index-url"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+    )
     return {"UV_DEFAULT_INDEX": configured} if configured else {}
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> None:
     finished = subprocess.run(command, env=environment, check=False)
     if finished.returncode:
-        sys.exit(f"Installation failed: {' '.join(command[:4])} … ended with {finished.returncode}. See the lines above.")
+        sys.exit(
+            f"Installation failed: {' '.join(command[:4])} … ended with {finished.returncode}. See the lines above."
+        )
 
 
 if __name__ == "__main__":

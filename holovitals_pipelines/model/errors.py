@@ -1,4 +1,4 @@
-"""The errors this product raises, each with a code, a place and a remedy, written for the person who reads them at night.
+"""The errors this product raises, each with code, place and remedy, written for the person who reads them at night.
 
     HoloVitalsError
     ├── ConfigurationError        settings or connections.yaml are wrong; nothing was started

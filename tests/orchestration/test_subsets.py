@@ -63,7 +63,9 @@ def test_a_day_of_the_past_is_read_as_a_window_and_moves_no_watermark(
 
     assert result.success
     searches = [request for request in vendor.requests() if "Observation" in request["path"]]
-    assert searches
+    assert searches and all("2026-11-03" in str(search) and "2026-11-04" in str(search) for search in searches), (
+        searches
+    )
     request = installation.job_of(result.run_id).request
     assert request["window"] == ["2026-11-03T00:00:00+00:00", "2026-11-04T00:00:00+00:00"]
     assert {(row.resource_type, row.value) for row in installation.rows(watermark)} == before

@@ -284,9 +284,7 @@ def test_a_stage_that_was_not_begun_cannot_be_counted_or_ended(
             stages.end_stage(transaction, job_id, "Patient", Stage.EXTRACT, now)
 
 
-def test_the_newest_job_that_finished_a_stage_is_found(
-    database: Database, new_job: NewJob, now: datetime
-) -> None:
+def test_the_newest_job_that_finished_a_stage_is_found(database: Database, new_job: NewJob, now: datetime) -> None:
     with database.write() as transaction:
         old, new, failed = (new_job(transaction, at=now + n * TTL).job_id for n in range(3))
         other = new_job(transaction, "lab", at=now + 5 * TTL).job_id
