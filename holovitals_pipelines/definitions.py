@@ -1,4 +1,4 @@
-"""Dagster's front door: everything in `orchestration/defs`, the connections of connections.yaml, and what they share."""
+"""Dagster's front door: everything in `orchestration/defs`, the declared connections, and what they share."""
 
 import dagster as dg
 

@@ -37,7 +37,7 @@ class NoAuth(_Strict):
 
 
 class SmartBackendAuth(_Strict):
-    """SMART Backend Services (private_key_jwt). Keys are private JWKs (JSON) or PEM; rotation lists the newest first."""
+    """SMART Backend Services (private_key_jwt). Keys are private JWKs or PEM; rotation lists the newest first."""
 
     kind: Literal["smart_backend"]
     client_id: str
