@@ -101,8 +101,36 @@ def _sort_out(home: Home, analysis: Analysis, connection: str, resource_type: st
         analysis.insert(
             "create temp table known as select * from arrow", readings(transaction, connection, resource_type)
         )
+    analysis.run(load_query("find_disputes"))
+    _settle_disputes(home, analysis, parts)
     analysis.run(load_query("choose_readings"))
     return _SortedOut(*analysis.row(load_query("count_readings")))
+
+
+def _settle_disputes(home: Home, analysis: Analysis, parts: list[Part]) -> None:
+    """Readings that differ only in spelling (order, narrative, meta) are one content: there is nothing to dispute."""
+    contents: dict[str, set[bytes | None]] = {}
+    for number, part in enumerate(parts):
+        rows = analysis.table(
+            "select row from disputed_reading semi join dispute using (remote_id) where part = ? order by row", [number]
+        )
+        if rows.num_rows:
+            for table in home.landing.take_rows(part.path, rows, ["remote_id", "body"]):
+                for remote_id, body in zip(
+                    *(table.column(name).to_pylist() for name in table.schema.names), strict=True
+                ):
+                    contents.setdefault(remote_id, set()).add(_content(body))
+    settled = [remote_id for remote_id, found in contents.items() if len(found) == 1 and None not in found]
+    if settled:
+        ids = pa.table({"remote_id": pa.array(settled, pa.string())})
+        analysis.insert("insert into settled select remote_id from arrow", ids)
+
+
+def _content(body: bytes) -> bytes | None:
+    try:
+        return canonical_hash(body)
+    except MalformedResource:
+        return None
 
 
 def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa.Table]:

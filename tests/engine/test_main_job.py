@@ -241,6 +241,17 @@ def test_the_same_id_twice_with_different_contents_in_one_file_is_nobodys_choice
     assert {error.code for error in report.errors} == {"extract.duplicate_id"}
 
 
+def test_one_content_spelled_twice_in_one_file_is_no_dispute(opened: Home, vendor: Vendor, sync: Sync) -> None:
+    again = {"id": "p1", "text": {"status": "generated", "div": "<div/>"}, **patient(1, "One")}
+    vendor.holds("Patient", [patient(1, "One"), again, patient(2, "Two"), patient(2, "Other")])
+
+    report = sync()
+
+    assert (report.total.created, report.total.duplicates, report.total.quarantined) == (1, 1, 2)
+    assert report.total.unaccounted == 0
+    assert json.loads(record_of(opened, "clinic", "Patient", "p1").body) == again
+
+
 def test_the_vendors_clock_settles_a_repeated_id(opened: Home, vendor: Vendor, sync: Sync) -> None:
     newer = patient(1, "Newer", meta={"lastUpdated": "2026-02-01T00:00:00Z"})
     older = patient(1, "Older", meta={"lastUpdated": "2026-01-01T00:00:00Z"})
