@@ -85,7 +85,7 @@ def _skipped(session: JobSession, resource_types: Sequence[str]) -> Problem:
     return Problem(
         code="extract.type_not_offered",
         message=f"the server does not offer {', '.join(resource_types)}; left out",
-        remedy="name the types to read in the connection's resource_types to be rid of this line",
+        remedy="take them out of the connection's resource_types if that is right",
         source=session.place,
         severity=ErrorSeverity.WARNING,
     )

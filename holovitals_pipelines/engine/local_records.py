@@ -51,7 +51,7 @@ def edit_record(home: Home, record_id: str, body: bytes, *, seen_version: int, a
     Raises StoreError (`record.changed`, `record.invalid`, `record.unknown`); nothing is changed then.
     """
     with home.database.write() as transaction:
-        current = _read(transaction, record_id)
+        current = _read(transaction, record_id, lock=True)
         if current.version != seen_version:
             raise StoreError(
                 f"the record has version {current.version}, the edit was made on {seen_version}",
@@ -79,8 +79,9 @@ def edit_record(home: Home, record_id: str, body: bytes, *, seen_version: int, a
         return _read(transaction, record_id)
 
 
-def _read(transaction: sa.Connection, record_id: str) -> LocalRecord:
-    row = transaction.execute(sa.select(record).where(record.c.record_id == record_id)).one_or_none()
+def _read(transaction: sa.Connection, record_id: str, *, lock: bool = False) -> LocalRecord:
+    query = sa.select(record).where(record.c.record_id == record_id)
+    row = transaction.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise StoreError("there is no record of this id", code="record.unknown", remedy="check the id")
     return LocalRecord(

@@ -29,6 +29,9 @@ from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.parts import Part, newer_extracts, parts_of
 from holovitals_pipelines.store.watermarks import advance_watermark
 
+COMPARED = ("updated", "agreed", "respelled", "update_update", "delete_update")
+"""Outcomes that rest on what the record held when it was compared."""
+
 KEYS = ["remote_id", "content_hash", "hash", "evidence"]
 
 
@@ -42,20 +45,30 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
     if parts:
-        with session.home.analysis() as analysis:
-            _classify(session, analysis, source_job, resource_type, parts)
-            undecided = _undecided(session.home, analysis, parts)
-            for group in _in_groups(undecided, session.home.settings.commit_rows):
-                with session.transaction() as transaction:
-                    for batch in group:
-                        _decide(session, transaction, resource_type, batch)
-                rows = sum(batch.num_rows for batch in group)
-                session.progress.advanced(session.connection.name, Stage.RECONCILE, resource_type, rows)
-                session.check_cancelled()
+        while _decide_all(session, source_job, resource_type, parts):
+            continue  # some records were edited here meanwhile: compare those again
     with session.transaction() as transaction:
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
+
+
+def _decide_all(session: JobSession, source_job: str, resource_type: str, parts: list[Part]) -> int:
+    """Compare everything that is not committed yet, and commit it; returns how many rows had to be put off."""
+    put_off = 0
+    with session.home.analysis() as analysis:
+        _classify(session, analysis, source_job, resource_type, parts)
+        undecided = _undecided(session.home, analysis, parts)
+        for group in _in_groups(undecided, session.home.settings.commit_rows):
+            late = 0
+            with session.transaction() as transaction:
+                for batch in group:
+                    late += _decide(session, transaction, resource_type, batch)
+            put_off += late
+            rows = sum(batch.num_rows for batch in group) - late
+            session.progress.advanced(session.connection.name, Stage.RECONCILE, resource_type, rows)
+            session.check_cancelled()
+    return put_off
 
 
 def _classify(session: JobSession, analysis: Analysis, source_job: str, resource_type: str, parts: list[Part]) -> None:
@@ -106,21 +119,29 @@ def _in_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[list[pa.Table]
         yield group
 
 
-def _decide(session: JobSession, transaction: sa.Connection, resource_type: str, batch: pa.Table) -> None:
-    """Carry out what the classification says of each row, and count it."""
+def _decide(session: JobSession, transaction: sa.Connection, resource_type: str, batch: pa.Table) -> int:
+    """Carry out what the classification says of each row, and count it.
+
+    A record may have been edited here since it was compared: the decision would overwrite what nobody looked at. Such
+    rows are left undecided; returns how many.
+    """
     connection = session.connection.name
     now = session.now()
     known = batch.filter(pc.not_equal(batch.column("outcome"), "created"))
     new = batch.filter(pc.equal(batch.column("outcome"), "created"))
     by_outcome: dict[str, list[dict[str, Any]]] = {}
-    for row in known.to_pylist():
-        by_outcome.setdefault(row["outcome"], []).append(row)
+    rows = known.to_pylist()
+    compared = [row for row in rows if row["outcome"] in COMPARED]
+    moved = agreements.moved_on(transaction, {row["record_id"]: row["record_version"] for row in compared})
+    for row in rows:
+        if row["outcome"] not in COMPARED or row["record_id"] not in moved:
+            by_outcome.setdefault(row["outcome"], []).append(row)
     created = list(map(Reading, *(new.column(name).to_pylist() for name in Reading._fields)))
     documents = list(zip(new.column("content_hash").to_pylist(), new.column("body").to_pylist(), strict=True))
     documents += [
         (row["content_hash"], row["body"])
-        for outcome, rows in by_outcome.items()
-        for row in rows
+        for outcome, decided in by_outcome.items()
+        for row in decided
         if row["body"] is not None and outcome != "superseded"
     ]
     conflicts = [
@@ -129,7 +150,7 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
         for row in by_outcome.get(name, ())
     ]
     updated = [_change(row) for row in by_outcome.get("updated", ())]
-    counts = Counter({name: len(rows) for name, rows in by_outcome.items()})
+    counts = Counter({name: len(decided) for name, decided in by_outcome.items()})
     put_documents(transaction, documents)
     agreements.add_records(transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now)
     agreements.take_changes(
@@ -151,7 +172,9 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
     agreements.note_deletions(
         transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
     )
-    agreements.supersede_quarantine(transaction, connection, resource_type, batch.column("remote_id").to_pylist())
+    sound = [row["remote_id"] for outcome in COMPARED for row in by_outcome.get(outcome, ())]
+    sound += [reading.remote_id for reading in created]
+    agreements.supersede_quarantine(transaction, connection, resource_type, sound)
     session.count(
         transaction,
         resource_type,
@@ -163,6 +186,7 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
         superseded=counts["superseded"],
         deletions=counts["deletion"],
     )
+    return len(compared) - sum(len(by_outcome.get(outcome, ())) for outcome in COMPARED)
 
 
 def _reading(row: dict[str, Any]) -> Reading:

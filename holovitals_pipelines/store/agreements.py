@@ -7,14 +7,14 @@ body stays in `document`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.bulk import insert_rows, stream_arrow, update_rows
+from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, stream_arrow, update_rows
 from holovitals_pipelines.store.tables import link, quarantine, record, record_version, shadow, sync_conflict
 
 HASH = pa.binary(16)
@@ -328,6 +328,20 @@ def keep_versions(transaction: sa.Connection, record_ids: Sequence[str], *, job_
             *(record.c[name] for name in columns), sa.literal(job_id, sa.String).label("job_id"), record.c.updated_at
         ).where(record.c.record_id.in_(record_ids[start : start + 500]))
         transaction.execute(record_version.insert().from_select([*columns, "job_id", "at"], chosen))
+
+
+def moved_on(transaction: sa.Connection, seen: Mapping[str, int]) -> set[str]:
+    """Of records and the versions they were compared in, those that have another version now.
+
+    The others cannot change before the transaction ends: PostgreSQL locks the rows, SQLite has one writer.
+    """
+    query = sa.select(record.c.record_id, record.c.version).with_for_update()
+    return {
+        record_id
+        for rows in fetch_by_keys(transaction, query, record.c.record_id, sorted(seen))
+        for record_id, version in rows
+        if version != seen[record_id]
+    }
 
 
 def supersede_quarantine(

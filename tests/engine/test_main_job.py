@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
 
@@ -13,7 +15,7 @@ from holovitals_pipelines.engine.local_records import edit_record, record_of
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.sync import run_sync
 from holovitals_pipelines.engine.transform import transform
-from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.errors import JobError, StoreError
 from holovitals_pipelines.model.job import SyncRequest
 from holovitals_pipelines.model.vocabulary import JobStatus, JobType, Stage
 from holovitals_pipelines.store.documents import get_document
@@ -149,6 +151,68 @@ def test_when_both_sides_changed_neither_is_overwritten_and_a_conflict_is_record
     assert sync().total.conflicts == 1
     with opened.database.read() as transaction:
         assert transaction.execute(sa.select(sync_conflict.c.revision)).scalars().all() == [2]
+
+
+def test_an_edit_made_while_the_batch_is_being_committed_is_a_conflict_and_not_overwritten(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
+    vendor.holds("Patient", [patient(n, "Agreed") for n in range(250)])
+    sync()
+    vendor.holds("Patient", [patient(n, "Remote") for n in range(250)])
+    last = record_of(opened, "clinic", "Patient", "p249")
+    ours = json.dumps(patient(249, "Local")).encode()
+
+    class Editor:
+        """Edits the last record when the first batch is committed: after all of them were compared."""
+
+        edited = False
+
+        def advanced(self, connection: str, stage: Stage, resource_type: str, rows: int) -> None:
+            if stage is Stage.RECONCILE and not self.edited:
+                self.edited = True
+                edit_record(opened, last.record_id, ours, seen_version=1, actor="dr")
+
+        def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
+            return
+
+    report = sync(progress=Editor())
+
+    assert (report.total.updated, report.total.conflicts, report.total.unaccounted) == (249, 1, 0)
+    assert record_of(opened, "clinic", "Patient", "p249").body == ours
+    assert count(opened, sync_conflict, sync_conflict.c.record_id == last.record_id) == 1
+
+
+def test_of_two_edits_made_at_once_on_one_version_one_is_refused(opened: Home, vendor: Vendor, sync: Sync) -> None:
+    vendor.holds("Patient", [patient(1, "Agreed")])
+    sync()
+    record_id = record_of(opened, "clinic", "Patient", "p1").record_id
+    start = threading.Barrier(4)
+
+    def edit(name: str) -> str:
+        start.wait()
+        try:
+            edit_record(opened, record_id, json.dumps(patient(1, name)).encode(), seen_version=1, actor=name)
+        except StoreError as error:
+            return error.code
+        return "done"
+
+    with ThreadPoolExecutor(4) as pool:
+        said = sorted(pool.map(edit, ["a", "b", "c", "d"]))
+
+    assert said == ["done", "record.changed", "record.changed", "record.changed"]
+    assert count(opened, record_version) == 1
+
+
+def test_a_deleted_resource_does_not_empty_its_quarantine(opened: Home, vendor: Vendor, sync: Sync) -> None:
+    vendor.holds("Observation", [observation(1), observation(2)])
+    sync()
+    vendor.holds("Observation", ['{"resourceType":"Observation","id":"o1","code":{"text":"x"}}', observation(2)])
+    sync()
+    vendor.holds("Observation", [observation(2)])
+    vendor.deletions = {"Observation": ["o1"]}
+    sync()
+
+    assert count(opened, quarantine, quarantine.c.state == "held") == 1
 
 
 def test_the_same_change_on_both_sides_is_agreement(opened: Home, vendor: Vendor, sync: Sync) -> None:
