@@ -76,6 +76,24 @@ class ReadSettings(_Strict):
     """None: the vendor's own bucket."""
 
 
+class WriteSettings(_Strict):
+    """What may be written to the vendor. The default is: nothing."""
+
+    enabled: bool = False
+    resource_types: list[str] | None = None
+    """None: every synced type whose writing the vendor offers."""
+    creates: bool = False
+    deletes: bool = False
+    read_only_elements: dict[str, list[str]] = Field(default_factory=dict)
+    """By resource type: top-level elements that are never written, whatever the vendor would take."""
+    delete_breaker_share: float = Field(default=0.05, gt=0, le=1)
+    """More deletes of a type than this share in one run stop the run and ask (sync-protocol.md §8.4, F18) ..."""
+    delete_breaker_at_least: int = Field(default=5, ge=1)
+    """... once there are at least so many of them."""
+    timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long an answer to a write is awaited; after that its outcome is unknown and is found out by reading."""
+
+
 class ConnectionConfig(_Strict):
     """One entry of `connections.yaml`."""
 
@@ -86,6 +104,7 @@ class ConnectionConfig(_Strict):
     resource_types: list[str] | None = None
     """None: every type the adapter offers for this provider."""
     read: ReadSettings = ReadSettings()
+    write: WriteSettings = WriteSettings()
     incremental_cron: str | None = "*/15 * * * *"
     full_cron: str | None = None
     owner: str = "team:data-eng"

@@ -4,11 +4,14 @@
     ├── ConfigurationError        settings or connections.yaml are wrong; nothing was started
     ├── VendorError               the vendor's side of a connection
     │   ├── TransientError        worth repeating: 5xx, 408, 429, timeouts, dropped connections
+    │   │   └── OutcomeUnknownError  a write whose answer was lost: it may or may not have happened
     │   └── PermanentError        repeating cannot help
     │       ├── AuthenticationError
     │       ├── NotPermittedError   403, Break-the-Glass, unsupported interaction
     │       ├── NotFoundError       404
     │       ├── GoneError           410 or a vendor's "deleted"
+    │       ├── VersionConflictError  a guarded write met another version than it named
+    │       ├── DuplicateError      a create the vendor refuses because it has such a resource already
     │       └── ProtocolError       an answer that is not what the protocol says (HTML, truncated, wrong shape)
     ├── StoreError                a store is missing, damaged or refuses
     └── JobError                  a job cannot start or go on
@@ -67,6 +70,10 @@ class TransientError(VendorError):
     pass
 
 
+class OutcomeUnknownError(TransientError):
+    pass
+
+
 class PermanentError(VendorError):
     pass
 
@@ -84,6 +91,14 @@ class NotFoundError(PermanentError):
 
 
 class GoneError(PermanentError):
+    pass
+
+
+class VersionConflictError(PermanentError):
+    pass
+
+
+class DuplicateError(PermanentError):
     pass
 
 

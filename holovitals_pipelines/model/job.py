@@ -21,8 +21,11 @@ class SyncRequest:
     """PATIENT_SYNC: remote patient ids. They stay in the operational store; tags and logs never carry them."""
     window: tuple[datetime, datetime] | None = None
     """A past interval to read again (backfill); it never moves a watermark."""
-    direction: Direction = Direction.INBOUND
+    direction: Direction = Direction.BIDIRECTIONAL
+    """INBOUND writes nothing to the vendor in this job; OUTBOUND only brings marked links into agreement."""
     priority: Priority = Priority.NORMAL
+    allow_deletes: bool = False
+    """A person has looked at a mass deletion the breaker held, and lets it through."""
 
     def describe(self) -> dict[str, Any]:
         """JSON form, kept with the job; two requests are the same when these are equal."""
@@ -42,6 +45,7 @@ def request_from(plain: Mapping[str, Any]) -> SyncRequest:
         window=(datetime.fromisoformat(window[0]), datetime.fromisoformat(window[1])) if window else None,
         direction=Direction(plain["direction"]),
         priority=Priority(plain["priority"]),
+        allow_deletes=plain.get("allow_deletes", False),
     )
 
 
@@ -64,13 +68,20 @@ class Outcome:
     deletions: int = 0
     absent: int = 0
     bytes: int = 0
+    resolved: int = 0
+    """Conflicts decided by policy, or that were none after all (clean merges); among `conflicts`, or found later."""
+    held: int = 0
+    pushed: int = 0
+    removed: int = 0
+    refused_writes: int = 0
     extract_seconds: float = 0.0
     transform_seconds: float = 0.0
     reconcile_seconds: float = 0.0
+    write_back_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
-        return self.extract_seconds + self.transform_seconds + self.reconcile_seconds
+        return self.extract_seconds + self.transform_seconds + self.reconcile_seconds + self.write_back_seconds
 
     @property
     def unaccounted(self) -> int:

@@ -72,6 +72,8 @@ class Stage(StrEnum):
     EXTRACT = "extract"
     TRANSFORM = "transform"
     RECONCILE = "reconcile"
+    WRITE_BACK = "write_back"
+    """Marked links are read and decided again; what is to be written goes out."""
 
 
 class Dataset(StrEnum):

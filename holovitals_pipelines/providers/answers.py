@@ -16,13 +16,16 @@ import httpx
 from holovitals_pipelines.fhir.wire import OutcomeIssue, read_outcome
 from holovitals_pipelines.model.errors import (
     AuthenticationError,
+    DuplicateError,
     GoneError,
+    HoloVitalsError,
     NotFoundError,
     NotPermittedError,
     PermanentError,
     ProtocolError,
     TransientError,
     VendorError,
+    VersionConflictError,
 )
 
 
@@ -45,6 +48,10 @@ class Meaning(StrEnum):
     SESSION_EXPIRED = "session_expired"
     DEFERRED = "deferred"
     """Not now and not in a minute: another day."""
+    DUPLICATE = "duplicate"
+    """A create of what is there already."""
+    STALE = "stale"
+    """A write that named another version than the current one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ _ERRORS: dict[Meaning, type[VendorError]] = {
     Meaning.MERGED: PermanentError,
     Meaning.SESSION_EXPIRED: GoneError,
     Meaning.DEFERRED: PermanentError,
+    Meaning.DUPLICATE: DuplicateError,
+    Meaning.STALE: VersionConflictError,
 }
 
 _ISSUE_CODES = {
@@ -196,7 +205,7 @@ def classify(answer: Answer, *, place: str, table: VendorTable = NO_TABLE) -> Ve
     )
 
 
-Judge = Callable[[Answer, str], VendorError | None]
+Judge = Callable[[Answer, str], HoloVitalsError | None]
 """A second opinion on an answer, before `classify`: (answer, place) → the error it stands for, or None to go on."""
 
 

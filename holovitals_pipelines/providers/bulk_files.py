@@ -14,7 +14,8 @@ import httpx
 
 from holovitals_pipelines.fhir.wire import MalformedResource, read_head
 from holovitals_pipelines.model.errors import ProtocolError, TransientError, VendorError
-from holovitals_pipelines.providers.http import StreamedAnswer, VendorHttp
+from holovitals_pipelines.providers.exchange import StreamedAnswer
+from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.ndjson import Damaged, Inflater, Lines, LineSplitter
 from holovitals_pipelines.providers.retry import backoff
 

@@ -21,6 +21,8 @@ class _Named(msgspec.Struct):
 
 class _Resource(msgspec.Struct, rename="camel"):
     type: str = ""
+    versioning: str = ""
+    conditional_create: bool = False
     interaction: list[_Named] = []
     search_param: list[_Named] = []
     operation: list[_Named] = []
@@ -46,11 +48,16 @@ class _Statement(msgspec.Struct, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class TypeCapability:
-    """What one resource type offers to a reader."""
+    """What one resource type offers; `versioning` is the statement's own word, empty where it has none."""
 
     searchable: bool
     readable: bool
     search_params: frozenset[str]
+    creatable: bool = False
+    updatable: bool = False
+    deletable: bool = False
+    conditional_create: bool = False
+    versioning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,11 @@ def _type_capability(resource: _Resource, everywhere: frozenset[str]) -> TypeCap
         searchable="search-type" in interactions,
         readable="read" in interactions,
         search_params=everywhere | {param.name for param in resource.search_param},
+        creatable="create" in interactions,
+        updatable="update" in interactions,
+        deletable="delete" in interactions,
+        conditional_create=resource.conditional_create,
+        versioning=resource.versioning,
     )
 
 

@@ -3,6 +3,9 @@
 No population search, no `_since`, and `_lastUpdated` on DocumentReference alone: patients come from a Group export
 or a list of ids, everything else is crawled patient by patient, and changes are found by clinical dates and content
 hashes. Edits of older rows than `read.date_rescan_days` are found by the next full read.
+
+Some types can be created, some updated, nothing can be deleted. Epic shows neither ETag nor version, and that it checks
+If-Match is asserted by third parties only, so no condition is sent and every update counts as unguarded.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from datetime import datetime, timedelta
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
-from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, ErrorSeverity, Provider
+from holovitals_pipelines.model.writing import READ_ONLY, Concurrency, Present, WriteCapability
+from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.bulk import BUSY, TOO_RECENT
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
@@ -75,6 +80,19 @@ EPIC_TYPES: Mapping[str, EpicType] = {
 """What Epic's R4 CapabilityStatement lets a client search by patient, and the dates it lets it search by."""
 
 
+_CREATABLE = frozenset({
+    "AllergyIntolerance", "BodyStructure", "Communication", "ConceptMap", "Condition", "DocumentReference",
+    "Observation", "Patient", "Procedure", "QuestionnaireResponse", "ServiceRequest",
+})  # fmt: skip
+_UPDATABLE = frozenset({
+    "BodyStructure", "DiagnosticReport", "DocumentReference", "Observation", "Procedure", "ServiceRequest", "Task",
+})  # fmt: skip
+"""What Epic's published R4 CapabilityStatement lets a client write (vendors.md §3.4); a site may offer less."""
+
+_FOUND_BY_IDENTIFIER = frozenset({"Patient"})
+"""The other types Epic lets a client create are searched within one patient's chart only."""
+
+
 class EpicAdapter(FhirConnection):
     """One open connection to an Epic site."""
 
@@ -98,6 +116,28 @@ class EpicAdapter(FhirConnection):
         if self.config.read.mode == "bulk":
             return dict.fromkeys(offered, ChangeMechanism.FULL_RESCAN)
         return {name: EPIC_TYPES.get(name, _WHOLE).mechanism for name in offered}
+
+    def _offered_writes(self, resource_type: str) -> WriteCapability:
+        offer = self._offer(resource_type)
+        if offer is None:
+            return READ_ONLY
+        return WriteCapability(
+            create=offer.creatable and resource_type in _CREATABLE,
+            update=offer.updatable and resource_type in _UPDATABLE,
+            concurrency=Concurrency.NONE,
+            # Whether Epic files an identifier that is not its own is not documented: nothing is built on it.
+            keeps_identifiers=False,
+        )
+
+    async def find(self, resource_type: str, identifiers: Sequence[Identifier]) -> Sequence[Present]:
+        if resource_type not in _FOUND_BY_IDENTIFIER:
+            raise NotPermittedError(
+                f"Epic does not find a {resource_type} by identifier without its patient",
+                code="epic.no_identifier_search",
+                place=self.http.place(f"GET {resource_type}?identifier={{identifier}}"),
+                remedy="look in the patient's chart by hand before anything is created again",
+            )
+        return await super().find(resource_type, identifiers)
 
     async def _events(
         self, request: ReadRequest, types: Sequence[str], progress: Progress

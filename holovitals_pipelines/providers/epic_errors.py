@@ -1,4 +1,4 @@
-"""Epic's registry of OperationOutcome codes, as far as a reader meets them (vendors.md §3.3)."""
+"""Epic's registry of OperationOutcome codes, as far as reading and writing meet them (vendors.md §3.3)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ DAILY_LIMIT = "epic.daily_limit"
 
 _ASK_EPIC = "report it with the vendor code: the request is not one this server takes"
 _OUR_MISTAKE = "report it as a defect of this product, with the vendor code"
+_CORRECT = (
+    "correct the resource by what Epic's documentation says of the type, or leave the type out of what is written"
+)
+_MAPPING = "ask the site to map the codes to flowsheet rows, or leave such observations out of what is written"
 
 
 def _permanent(code: str, message: str, remedy: str = _ASK_EPIC) -> VendorRule:
@@ -90,6 +94,11 @@ EPIC_ERRORS: VendorTable = MappingProxyType(
         "40000": _permanent(
             "epic.mapping", "a mapping table at the site is wrong", "ask the site to correct the mapping"
         ),
+        "59100": VendorRule(Meaning.NOTICE, "epic.content_noted", "Epic remarks on the content"),
+        "59101": VendorRule(Meaning.NOTICE, "epic.content_doubted", "Epic doubts the content and takes it"),
+        "59102": _permanent(
+            "epic.content_invalid", "Epic refuses the content: it breaks the specification or a profile", _CORRECT
+        ),
         "59105": _permanent("epic.structure", "Epic refuses the structure of the request"),
         "59108": _permanent("epic.missing_parameter", "a parameter Epic requires is missing", _OUR_MISTAKE),
         "59109": VendorRule(Meaning.NOTICE, "epic.optional_invalid", "Epic ignored an optional parameter's value"),
@@ -100,11 +109,22 @@ EPIC_ERRORS: VendorTable = MappingProxyType(
             "a patient search is too wide for Epic: too few demographics, or more than 100 results",
             _OUR_MISTAKE,
         ),
+        "59141": VendorRule(
+            Meaning.DUPLICATE,
+            "epic.duplicate",
+            "Epic has such a record already",
+            "link to the one that is there: it is looked up before anything is created again",
+        ),
+        "59144": _permanent("epic.reference_not_found", "Epic does not find what the resource refers to", _CORRECT),
+        "59159": _permanent("epic.business_rule", "a business rule of the site forbids the content", _CORRECT),
         "59177": VendorRule(
             Meaning.TRANSIENT,
             "epic.internal",
             "Epic had an internal error",
             "run the job again; tell the site if it stays",
         ),
+        "59187": _permanent("epic.no_flowsheet", "the patient has no flowsheet to file the observation in", _MAPPING),
+        "59188": _permanent("epic.no_flowsheet_row", "no single flowsheet row fits the observation's codes", _MAPPING),
+        "59189": _permanent("epic.not_filed", "Epic could not file the observation", _MAPPING),
     }
 )

@@ -2,6 +2,7 @@
 
 A full read is one bulk export where the whole system can be exported, else one search a type, else, where the server
 wants a patient in every search, one search for each patient. Incremental reads ask for `_lastUpdated` (vendors.md §13).
+What may be written, and how writes are guarded, is what the statement declares and the server's answers bear out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from holovitals_pipelines.fhir.resource_types import PATIENT_COMPARTMENT, RESOUR
 from holovitals_pipelines.model.errors import AuthenticationError, ConfigurationError, PermanentError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, ErrorSeverity, Provider
+from holovitals_pipelines.model.writing import READ_ONLY, WriteCapability
 from holovitals_pipelines.providers.bulk import Export
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
@@ -75,6 +77,18 @@ class FhirAdapter(FhirConnection):
 
     def mechanisms(self) -> Mapping[str, ChangeMechanism]:
         return {name: self._mechanism(name) for name in self._offered()}
+
+    def _offered_writes(self, resource_type: str) -> WriteCapability:
+        offer = self._offer(resource_type)
+        if offer is None:
+            return READ_ONLY
+        return WriteCapability(
+            create=offer.creatable,
+            update=offer.updatable,
+            delete=offer.deletable,
+            concurrency=self._concurrency(resource_type, offer.versioning),
+            keeps_identifiers=offer.conditional_create or "identifier" in offer.search_params,
+        )
 
     def _offered(self) -> list[str]:
         if self.config.resource_types is not None:

@@ -1,7 +1,7 @@
 """One HTTP client a connection: rate, concurrency, retries, redirects and statistics live here and nowhere else.
 
-The law: the bearer token goes to the connection's own origin only, and no request goes to a host that neither the
-configuration nor the connection's server has named.
+The law: the bearer token goes to the connection's own origin only, no request goes to a host that neither the
+configuration nor the connection's server has named, and a write is never sent again once it may have been taken.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Protocol
 
 import httpx
 
 from holovitals_pipelines.model.connection import ReadSettings
-from holovitals_pipelines.model.errors import ProtocolError, TransientError, VendorError
+from holovitals_pipelines.model.errors import HoloVitalsError, OutcomeUnknownError, ProtocolError, TransientError
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.providers.answers import (
     NO_TABLE,
@@ -31,8 +31,17 @@ from holovitals_pipelines.providers.answers import (
     vendor_rule,
 )
 from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
+from holovitals_pipelines.providers.exchange import (
+    NEVER_SENT,
+    Call,
+    Exchange,
+    FormSource,
+    StreamedAnswer,
+    outcome_unknown,
+)
 from holovitals_pipelines.providers.rate import Bucket, Unlimited
-from holovitals_pipelines.providers.retry import backoff, retry_after
+from holovitals_pipelines.providers.retry import backoff, http_date, retry_after
+from holovitals_pipelines.providers.skew import ClockSkew
 from holovitals_pipelines.providers.timings import Timings
 
 FHIR_JSON = "application/fhir+json"
@@ -40,9 +49,6 @@ LARGEST_ANSWER_BYTES = 256 * 1024 * 1024
 """A page beyond this is refused rather than held in memory; bulk files are streamed and have no such limit."""
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-FormSource = Callable[[], Mapping[str, str]]
-"""Makes the form of a POST, anew for each attempt: a signed assertion may be used once only."""
 
 
 class Authorizer(Protocol):
@@ -61,45 +67,6 @@ def _silence_request_logs() -> None:
     # httpx logs every URL at INFO, and search URLs hold patient ids; httpcore logs headers at DEBUG.
     for name in ("httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    method: str
-    target: httpx.URL
-    operation: str
-    headers: Mapping[str, str]
-    form: FormSource | None = None
-    judge: Judge | None = None
-    authorized: bool = True
-    streaming: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Exchange:
-    answer: Answer
-    token: str | None
-    open_response: httpx.Response | None = None
-
-
-class StreamedAnswer:
-    """An answer whose body is still on its way; `chunks` raises a VendorError when the connection drops."""
-
-    def __init__(self, response: httpx.Response, *, place: str, received: Callable[[int], None]) -> None:
-        self.status = response.status_code
-        self.headers = response.headers
-        self._response = response
-        self._place = place
-        self._received = received
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as sent, content encoding untouched."""
-        try:
-            async for chunk in self._response.aiter_raw():
-                self._received(len(chunk))
-                yield chunk
-        except httpx.HTTPError as error:
-            raise transport_error(error, place=self._place) from None
 
 
 @cache
@@ -133,6 +100,7 @@ class VendorHttp:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._named_origins = {origin(self.base_url)}
         self._timings = Timings()
+        self.skew = ClockSkew()
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(settings.timeout_seconds, pool=None),
@@ -201,7 +169,31 @@ class VendorHttp:
         if params:
             target = target.copy_merge_params(list(params))
         sent = {"Accept": FHIR_JSON, **(headers or {})}
-        call = _Call(method, target, operation, sent, form=form, judge=judge, authorized=authorized)
+        call = Call(method, target, operation, sent, form=form, judge=judge, authorized=authorized)
+        return (await self._attempts(call)).answer
+
+    async def write(
+        self,
+        method: str,
+        url: str,
+        *,
+        operation: str,
+        judge: Judge,
+        timeout_seconds: float,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send a write, and repeat it only where it certainly was not taken.
+
+        `judge` alone says what an answer means: a TransientError of it is repeated, an OutcomeUnknownError is not.
+        Raises OutcomeUnknownError when the answer is lost, and what `judge` makes of any other.
+        """
+        sent = {"Accept": FHIR_JSON, **(headers or {})}
+        if content is not None:
+            sent["Content-Type"] = FHIR_JSON
+        timeout = httpx.Timeout(timeout_seconds, pool=None)
+        target = self._admitted(url, operation)
+        call = Call(method, target, operation, sent, content=content, judge=judge, once=True, timeout=timeout)
         return (await self._attempts(call)).answer
 
     @asynccontextmanager
@@ -218,7 +210,7 @@ class VendorHttp:
         Redirects are followed by hand to any http(s) host, without the token from the first change of origin on.
         """
         target = self._admitted(url, operation)
-        call = _Call("GET", target, operation, headers, authorized=authorized, streaming=True)
+        call = Call("GET", target, operation, headers, authorized=authorized, streaming=True)
         response = (await self._attempts(call)).open_response
         assert response is not None
         try:
@@ -241,7 +233,7 @@ class VendorHttp:
             )
         return target
 
-    async def _attempts(self, call: _Call) -> _Exchange:
+    async def _attempts(self, call: Call) -> Exchange:
         place = self.place(call.operation)
         repeat = 0
         token_renewed = False
@@ -253,7 +245,12 @@ class VendorHttp:
             try:
                 exchange = await self._exchange(call, token)
             except httpx.HTTPError as failure:
-                error = transport_error(failure, place=place)
+                lost = call.once and not isinstance(failure, NEVER_SENT)
+                error: HoloVitalsError = (
+                    outcome_unknown("the answer was lost", place=place)
+                    if lost
+                    else transport_error(failure, place=place)
+                )
             else:
                 judged = self._judge(call, exchange.answer, place)
                 if judged is None:
@@ -270,7 +267,8 @@ class VendorHttp:
                     now=self.clock.now(),
                     ceiling=self.settings.max_poll_seconds,
                 )
-            if not isinstance(error, TransientError) or repeat >= self.settings.max_retries:
+            final = not isinstance(error, TransientError) or isinstance(error, OutcomeUnknownError)
+            if final or repeat >= self.settings.max_retries:
                 raise error
             wait = backoff(
                 repeat, base_seconds=self.settings.retry_delay_ms / 1000, chance=self.clock.chance(), asked=asked
@@ -280,45 +278,54 @@ class VendorHttp:
             await self.clock.sleep(wait)
             repeat += 1
 
-    def _judge(self, call: _Call, answer: Answer, place: str) -> VendorError | None:
+    def _judge(self, call: Call, answer: Answer, place: str) -> HoloVitalsError | None:
         if call.judge is not None and (error := call.judge(answer, place)) is not None:
             return error
-        return classify(answer, place=place, table=self.table)
+        return None if call.once else classify(answer, place=place, table=self.table)
 
-    async def _token_for(self, call: _Call) -> str | None:
+    async def _token_for(self, call: Call) -> str | None:
         if not call.authorized or self.authorizer is None or not self.is_own(call.target):
             return None
         return await self.authorizer.token()
 
-    async def _exchange(self, call: _Call, token: str | None) -> _Exchange:
+    async def _exchange(self, call: Call, token: str | None) -> Exchange:
         if call.streaming:
             return await self._timed(call, token)
         async with self._slots:
             return await self._timed(call, token)
 
-    async def _timed(self, call: _Call, token: str | None) -> _Exchange:
+    async def _timed(self, call: Call, token: str | None) -> Exchange:
         started = self.clock.monotonic()
         failed = True
         try:
             response = await self._follow(call, token)
             if call.streaming and response.is_success:
                 failed = False
-                return _Exchange(Answer(response.status_code, response.headers, b"", response.url), token, response)
+                return Exchange(Answer(response.status_code, response.headers, b"", response.url), token, response)
             body = await self._body(call, response)
             failed = not response.is_success
-            return _Exchange(Answer(response.status_code, response.headers, body, response.url), token)
+            return Exchange(Answer(response.status_code, response.headers, body, response.url), token)
         finally:
             self._timings.request(call.operation, self.clock.monotonic() - started, failed=failed)
 
-    async def _follow(self, call: _Call, token: str | None) -> httpx.Response:
+    async def _follow(self, call: Call, token: str | None) -> httpx.Response:
         target, bearer = call.target, token
         for _ in range(_MOST_REDIRECTS + 1):
             headers = dict(call.headers)
             if bearer is not None:
                 headers["Authorization"] = f"Bearer {bearer}"
             form = dict(call.form()) if call.form is not None else None
-            request = self._client.build_request(call.method, target, headers=headers, data=form)
+            request = self._client.build_request(
+                call.method,
+                target,
+                headers=headers,
+                data=form,
+                content=call.content,
+                timeout=call.timeout or httpx.USE_CLIENT_DEFAULT,
+            )
+            sent_at = self.clock.now()
             response = await self._client.send(request, stream=True)
+            self._compare_clocks(target, sent_at, response)
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location or call.method != "GET":
                 return response
@@ -341,10 +348,16 @@ class VendorHttp:
             remedy="set base_url to the address the server redirects to",
         )
 
-    def _vendor_refuses(self, call: _Call, body: bytes) -> bool:
+    def _compare_clocks(self, target: httpx.URL, sent_at: datetime, response: httpx.Response) -> None:
+        # An answer out of a cache shows the time at which it was put there.
+        served_at = http_date(response.headers.get("date")) if "age" not in response.headers else None
+        if served_at is not None and self.is_own(target):
+            self.skew.observe(served_at, sent_at=sent_at, received_at=self.clock.now())
+
+    def _vendor_refuses(self, call: Call, body: bytes) -> bool:
         return vendor_rule(outcome_issues(body), self.table) is not None
 
-    async def _body(self, call: _Call, response: httpx.Response) -> bytes:
+    async def _body(self, call: Call, response: httpx.Response) -> bytes:
         if response.is_closed:
             return response.content
         chunks: list[bytes] = []
@@ -352,6 +365,8 @@ class VendorHttp:
         try:
             async for chunk in response.aiter_bytes():
                 size += len(chunk)
+                if size > LARGEST_ANSWER_BYTES and call.once:
+                    raise outcome_unknown("the answer is larger than any resource", place=self.place(call.operation))
                 if size > LARGEST_ANSWER_BYTES:
                     raise ProtocolError(
                         f"the answer is larger than {LARGEST_ANSWER_BYTES // 2**20} MiB",

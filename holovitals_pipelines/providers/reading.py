@@ -1,11 +1,12 @@
 """What every FHIR-speaking adapter does alike: open, close, resume, report, read by id, page a search.
 
-An adapter adds what it offers, how changes are found there, and the order of its steps (`_events`).
+An adapter adds what it offers, how changes are found there, the order of its steps (`_events`), and what may be written
+(`_offered_writes`).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -17,8 +18,9 @@ from holovitals_pipelines.model.errors import VendorError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.providers.bulk import Export, read_export
-from holovitals_pipelines.providers.capability import Capability, read_capability
+from holovitals_pipelines.providers.capability import Capability, TypeCapability, read_capability
 from holovitals_pipelines.providers.crawl import crawl
+from holovitals_pipelines.providers.desk import FhirDesk
 from holovitals_pipelines.providers.fhir_rest import Found, Query, quoted, read_one, read_source, search
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.progress import Progress, TypeRead
@@ -27,12 +29,11 @@ from holovitals_pipelines.providers.smart import SmartBackend
 METADATA = "GET metadata"
 
 
-class FhirConnection(ABC):
+class FhirConnection(FhirDesk):
     """One open connection to a FHIR R4 server; the half of `Adapter` that is the same for all of them."""
 
     def __init__(self, config: ConnectionConfig, http: VendorHttp) -> None:
-        self.config = config
-        self.http = http
+        super().__init__(config, http)
         self._capability: Capability | None = None
 
     async def __aenter__(self) -> Self:
@@ -59,6 +60,9 @@ class FhirConnection(ABC):
         assert self._capability is not None, "open the adapter with `async with` first"
         return self._capability
 
+    def _offer(self, resource_type: str) -> TypeCapability | None:
+        return self.capability.types.get(resource_type)
+
     async def read(self, request: ReadRequest) -> AsyncGenerator[ReadEvent, None]:
         """See `Adapter.read`."""
         types = in_processing_order(request.resource_types)
@@ -71,8 +75,8 @@ class FhirConnection(ABC):
             async for event in events:
                 yield event
 
-    def _check_settings(self) -> None:  # noqa: B027 an adapter without such settings has nothing to check
-        """Raise ConfigurationError for settings the server cannot satisfy."""
+    def _check_settings(self) -> None:
+        """Raise ConfigurationError for settings the server cannot satisfy; most have none."""
 
     @abstractmethod
     def _events(

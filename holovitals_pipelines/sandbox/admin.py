@@ -16,7 +16,7 @@ from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.clock import Clock, instant
 from holovitals_pipelines.sandbox.faults import FaultPlan, fault_from
 from holovitals_pipelines.sandbox.people import merge_patients
-from holovitals_pipelines.sandbox.site import Site, apply_settings
+from holovitals_pipelines.sandbox.site import Site
 from holovitals_pipelines.sandbox.wire import RequestLog
 
 
@@ -105,7 +105,7 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
             return _json({"error": "no such dialect"}, 404)
         if request.method == "POST":
             try:
-                site.settings = apply_settings(site.settings, orjson.loads(await request.body()))
+                site.turn(orjson.loads(await request.body()))
             except (ConfigurationError, ValueError, TypeError) as error:
                 return _json({"error": str(error)}, 400)
         return _json(asdict(site.settings))

@@ -27,6 +27,8 @@ class FaultKind(StrEnum):
     """Close the connection without an answer; nothing was done."""
     DROP_AFTER_COMMIT = "drop_after_commit"
     """Do the work, then close the connection without an answer."""
+    STATUS_AFTER_COMMIT = "status_after_commit"
+    """Do the work, then answer `status` (default 500) instead."""
     CUT = "cut"
     """Announce the whole body, send `fraction` of it (default half), close the connection."""
     TRUNCATED = "truncated"
@@ -49,6 +51,9 @@ class FaultKind(StrEnum):
     """The page begins with the last `rows` (default 1) of the page before."""
     EDIT_PAGE = "edit_page"
     """Somebody edits (`edit`: update or delete) the page's first resource just before it is read."""
+    EDIT_BEFORE_WRITE = "edit_before_write"
+    """Somebody edits the resource just before a PUT or DELETE of it is processed: sets `element` to the JSON `value`
+    (without one: takes it away; without `element`: adds a remark), or deletes the resource (`edit`: delete)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,7 @@ def start_sandbox(
         command += ["--spool-folder", str(spool_folder.resolve())]
     for dialect, knobs in (settings or {}).items():
         for name, value in knobs.items():
-            text = ",".join(value) if isinstance(value, list | tuple) else str(value)
-            command += ["--set", f"{dialect}.{name}={text}"]
+            command += ["--set", f"{dialect}.{name}={_knob_text(value)}"]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parents[2]
     )
@@ -102,6 +101,12 @@ def start_sandbox(
         process.kill()
         process.wait()
         raise
+
+
+def _knob_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return orjson.dumps(value).decode()
+    return ",".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def _await_health(process: subprocess.Popen[bytes], timeout_seconds: float) -> RunningSandbox:

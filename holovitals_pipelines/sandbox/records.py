@@ -10,7 +10,7 @@ import mmap
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from holovitals_pipelines.model.errors import ConfigurationError
@@ -53,6 +53,8 @@ class Records:
         self._charts: dict[str, dict[str, array[int]]] = {}
         self._changed: dict[int, list[Version]] = {}
         self._deleted: dict[str, set[int]] = {}
+        self.reshape: Callable[[bytes], bytes] | None = None
+        """What a vendor's settings make of every resource it shows; None: nothing."""
         self.replaced = 0
         """Loaded resources that a later line of the source replaced."""
 
@@ -149,28 +151,38 @@ class Records:
     def body(self, number: int) -> bytes | None:
         """The current bytes, None when deleted."""
         changed = self._changed.get(number)
-        return changed[-1].body if changed is not None else self.loaded_body(number)
+        return self._shown(changed[-1].body) if changed is not None else self.loaded_body(number)
 
     def loaded_body(self, number: int) -> bytes:
-        """The bytes the resource was loaded with, whatever was written since."""
+        """The resource as it was loaded, whatever was written since."""
         start = self._offsets[number]
-        return self._bytes[start : start + self._lengths[number]]
+        body = self._bytes[start : start + self._lengths[number]]
+        return body if self.reshape is None else self.reshape(body)
 
     def changed_body(self, number: int) -> bytes | None:
         """The current bytes of a resource written to since loading, None for any other and for deleted ones."""
         changed = self._changed.get(number)
-        return changed[-1].body if changed is not None else None
+        return self._shown(changed[-1].body) if changed is not None else None
 
     def length(self, number: int) -> int:
-        return self._lengths[number]
+        """Of the resource as it was loaded."""
+        return self._lengths[number] if self.reshape is None else len(self.loaded_body(number))
 
     def version(self, number: int) -> Version:
         changed = self._changed.get(number)
-        return changed[-1] if changed is not None else Version(1, self._updated[number], self.loaded_body(number))
+        if changed is None:
+            return Version(1, self._updated[number], self.loaded_body(number))
+        return replace(changed[-1], body=self._shown(changed[-1].body))
 
     def history(self, number: int) -> list[Version]:
         """All versions, oldest first."""
-        return list(self._changed.get(number) or [self.version(number)])
+        changed = self._changed.get(number)
+        if changed is None:
+            return [self.version(number)]
+        return [replace(version, body=self._shown(version.body)) for version in changed]
+
+    def _shown(self, body: bytes | None) -> bytes | None:
+        return body if body is None or self.reshape is None else self.reshape(body)
 
     def in_order(self, kind: str) -> Sequence[int]:
         """Numbers of a type in the order they came; deleted ones may be among them. Do not change it."""

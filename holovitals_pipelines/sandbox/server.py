@@ -84,14 +84,23 @@ def build(config: SandboxConfig) -> Sandbox:
 
 def _site(name: str, config: SandboxConfig, clock: Clock, clients: list[Client]) -> Site:
     dialect = load_dialect(name)
-    settings = apply_settings(dialect.settings(), config.settings.get(name, {}))
+    try:
+        settings = apply_settings(dialect.settings(), config.settings.get(name, {}))
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"a setting of {name} has a value that does not fit it",
+            code="sandbox.unfit_setting",
+            remedy="give a yes or no, a number, a comma-separated list, or JSON where it takes an object",
+        ) from error
     records = Records(dialect.present, clock, config.spool_folder)
     records.load(_resources(config, name))
     tokens = None
     if name in config.smart and dialect.tokens is not None:
         tokens = TokenService(dialect.tokens(settings), clients, clock)
     sessions: Expiring[Session] = Expiring(clock)
-    return Site(dialect, records, clock, settings, tokens, sessions, Exports())
+    site = Site(dialect, records, clock, settings, tokens, sessions, Exports())
+    site.turn({})
+    return site
 
 
 def _resources(config: SandboxConfig, name: str) -> Iterable[tuple[str, bytes]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import orjson
 from starlette.routing import BaseRoute
 
 from holovitals_pipelines.model.errors import ConfigurationError
@@ -38,6 +39,8 @@ class Dialect:
     template: Callable[[str], str]
     tokens: Callable[[Any], TokenPolicy] | None = None
     """The demands on client assertions, from the settings; None for vendors with another way in."""
+    turned: Callable[[Site], None] | None = None
+    """Called when the settings have been turned, also at the start."""
     group: str | None = None
     """The id of the Group of all patients, where the vendor exports by group; clients are told it out of band."""
 
@@ -98,6 +101,12 @@ class Site:
     shared: dict[str, Any] = field(default_factory=dict)
     """What the dialect itself remembers (counters of the day)."""
 
+    def turn(self, changes: Mapping[str, Any]) -> None:
+        """Turn knobs while running. Raises ConfigurationError for unknown knobs, ValueError for unfit values."""
+        self.settings = apply_settings(self.settings, changes)
+        if self.dialect.turned is not None:
+            self.dialect.turned(self)
+
 
 def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
     """The knobs with some turned; text is read as the knob's own type. Raises ConfigurationError for unknown knobs."""
@@ -110,8 +119,22 @@ def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:
                 code="sandbox.unknown_setting",
                 remedy=f"choose from {', '.join(known)}",
             )
-        if isinstance(known[name], tuple):
-            turned[name] = tuple(value.split(",")) if isinstance(value, str) else tuple(value)
-        else:
-            turned[name] = type(known[name])(value)
+        turned[name] = _as_type_of(known[name], value)
     return replace(settings, **turned)
+
+
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def _as_type_of(known: Any, value: Any) -> Any:
+    """The value as the knob's type: text is a comma-separated list, a yes or no, or JSON. Raises ValueError."""
+    if isinstance(known, bool):
+        word = str(value).lower()
+        if word not in (*_TRUE, *_FALSE):
+            raise ValueError("neither yes nor no")
+        return word in _TRUE
+    if isinstance(known, tuple):
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else tuple(value)
+    if isinstance(known, Mapping):
+        return dict(orjson.loads(value) if isinstance(value, str) else value)
+    return type(known)(value)

@@ -1,7 +1,8 @@
-"""Changes to a resource's envelope (id, server meta) on the bytes; every other member keeps its bytes exactly."""
+"""Changes to a resource's bytes: its id, server meta, single elements; everything else keeps its bytes exactly."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from holovitals_pipelines.sandbox.clock import instant
 
 _Members = dict[str, msgspec.Raw]
 _members: msgspec.json.Decoder[_Members] = msgspec.json.Decoder(_Members)
+_items: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class _Reference(msgspec.Struct):
@@ -106,6 +108,48 @@ def with_server_meta(body: bytes, look: Glance, version: int, updated_ms: int) -
     kept = {name: raw for name, raw in split_members(look.meta).items() if name not in ("versionId", "lastUpdated")}
     members["meta"] = b"{" + fresh + (b"," + _join(kept)[1:] if kept else b"}")
     return _join(members)
+
+
+def without_version(body: bytes) -> bytes:
+    """The resource as a server that keeps no versions shows it; its time of update stays."""
+    meta = glance(body).meta
+    if meta is None or b"versionId" not in meta:
+        return body
+    members = split_members(body)
+    kept = {name: raw for name, raw in split_members(meta).items() if name != "versionId"}
+    if kept:
+        members["meta"] = _join(kept)
+    else:
+        del members["meta"]
+    return _join(members)
+
+
+def with_members(body: bytes, changes: Mapping[str, bytes | None]) -> bytes:
+    """The resource with top-level members set to JSON bytes, or taken away (None)."""
+    members: dict[str, bytes | None] = {**split_members(body), **changes}
+    return _join({name: raw for name, raw in members.items() if raw is not None})
+
+
+def changed_at(body: bytes, path: Sequence[str], change: Callable[[bytes], bytes | None]) -> bytes:
+    """The resource with every value at a path (through lists) changed, or taken away where `change` gives None."""
+    changed = _changed(body, path, change) if path else body
+    assert changed is not None, "only what a path leads to is taken away"
+    return changed
+
+
+def _changed(raw: bytes, path: Sequence[str], change: Callable[[bytes], bytes | None]) -> bytes | None:
+    if raw.lstrip().startswith(b"["):
+        items = [_changed(bytes(item), path, change) for item in _items.decode(raw)]
+        kept = [item for item in items if item is not None]
+        return b"[" + b",".join(kept) + b"]" if kept or not items else None
+    if not path:
+        return change(raw)
+    if not raw.lstrip().startswith(b"{"):
+        return raw
+    members = split_members(raw)
+    if path[0] not in members:
+        return raw
+    return with_members(raw, {path[0]: _changed(members[path[0]], path[1:], change)})
 
 
 def without_server_meta(body: bytes, look: Glance, version: int, updated_ms: int) -> bytes:

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.sandbox.edits import edit_target
 from holovitals_pipelines.sandbox.faults import Fault, FaultKind, FaultPlan, fault_from_header, malformed
 from holovitals_pipelines.sandbox.protocols.outcomes import refusal
 from holovitals_pipelines.sandbox.protocols.pages import PAGE_FAULT, PageFault
@@ -123,6 +124,11 @@ class Wire:
                     site.tokens.revoke_all()
             case FaultKind.REPEAT_ROWS:
                 scope[PAGE_FAULT] = PageFault(repeat_rows=int(fault.option("rows", 1)))
+            case FaultKind.EDIT_BEFORE_WRITE:
+                edit_target(site, scope["path"], fault)
+            case FaultKind.STATUS_AFTER_COMMIT:
+                await self._app(scope, receive, _swallow)
+                answer = refusal(int(fault.option("status", 500)), "transient", "the sandbox was told to fail")
             case FaultKind.EDIT_PAGE:
                 scope[PAGE_FAULT] = PageFault(edit=str(fault.option("edit", "update")))
             case FaultKind.DROP:
@@ -197,6 +203,7 @@ def _log_entry(site: Site, scope: Scope, template: str) -> dict[str, Any]:
         "headers": {name: value for name, value in headers.items() if name in _SHOWN_HEADERS},
         "had_authorization": "authorization" in headers,
         "had_if_match": "if-match" in headers,
+        "had_if_none_exist": "if-none-exist" in headers,
         "status": None,
         "bytes": 0,
         "fault": None,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import uvicorn
@@ -26,6 +26,7 @@ from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.clock import Clock
 from holovitals_pipelines.providers.registry import open_adapter
 
+Result = TypeVar("Result")
 Handler = Callable[[Request], Awaitable[Response] | Response]
 
 
@@ -155,13 +156,20 @@ def outcome(vendor_code: str | None = None, *, severity: str = "fatal", code: st
 
 
 def capability(
-    types: Mapping[str, Sequence[str]], *, exports: Sequence[str] = (), version: str = "4.0.1"
+    types: Mapping[str, Sequence[str]],
+    *,
+    exports: Sequence[str] = (),
+    version: str = "4.0.1",
+    writes: Sequence[str] = (),
+    **more: Any,
 ) -> dict[str, Any]:
-    """A CapabilityStatement: type → search parameters; `exports` of system, patient, group."""
+    """A CapabilityStatement: type → search parameters; `exports` of system, patient, group; `writes` of create, update,
+    delete; `more` goes into every type."""
     resources = [
         {
+            **more,
             "type": name,
-            "interaction": [{"code": "read"}, {"code": "search-type"}],
+            "interaction": [{"code": code} for code in ("read", "search-type", *writes)],
             "searchParam": [{"name": param} for param in params],
             "operation": [{"name": "export"}] if name.lower() in exports else [],
         }
@@ -238,6 +246,16 @@ def opened(
     config: ConnectionConfig, *, resolve_secret: Callable[[SecretRef], str] = no_secrets, **hooks: Any
 ) -> Adapter:
     return open_adapter(config, resolve_secret, **hooks)
+
+
+def at_desk(config: ConnectionConfig, work: Callable[[Adapter], Awaitable[Result]], **hooks: Any) -> Result:
+    """Open, do the work, close."""
+
+    async def run() -> Result:
+        async with opened(config, **hooks) as adapter:
+            return await work(adapter)
+
+    return asyncio.run(run())
 
 
 def interrupted(config: ConnectionConfig, request: ReadRequest, *, after: int, **hooks: Any) -> Outcome:

@@ -1,4 +1,4 @@
-"""The same client against a FHIR server nobody here wrote (PyPI sekmet-fhir): search, export, SMART Backend."""
+"""The same client against a FHIR server nobody here wrote (PyPI sekmet-fhir): search, export, SMART Backend, writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,18 @@ import yaml
 from joserfc.jwk import ECKey, RSAKey
 
 from holovitals_pipelines.model.connection import SecretRef
-from holovitals_pipelines.model.errors import AuthenticationError
+from holovitals_pipelines.model.errors import (
+    AuthenticationError,
+    NotPermittedError,
+    PermanentError,
+    VersionConflictError,
+)
 from holovitals_pipelines.model.extract import ReadRequest
 from holovitals_pipelines.model.vocabulary import ChangeMechanism
+from holovitals_pipelines.model.writing import Absent, Concurrency, Present
+from holovitals_pipelines.providers.adapter import Adapter
 
-from .loopback import Outcome, connection, opened, read_all
+from .loopback import Outcome, at_desk, connection, opened, read_all
 
 SEKMET = Path(sys.executable).with_name("sekmet")
 TYPES = ["Organization", "Location", "Practitioner", "Patient", "Encounter"]
@@ -213,3 +220,97 @@ def test_its_capability_statement_is_understood(open_server: Sekmet) -> None:
     assert mechanisms["Patient"] is ChangeMechanism.LAST_UPDATED
     assert "StructureDefinition" not in mechanisms
     assert [row.operation for row in statistics] == ["GET metadata"]
+
+
+# writing
+
+OURS = ("urn:holovitals:sync", "link|1,a")
+
+
+def write_at(server: Sekmet, work: Callable[[Adapter], Any], *, auth: dict[str, Any] | None = None) -> Any:
+    write = {"enabled": True, "creates": True, "deletes": True}
+    config = connection(server.base_url, write=write, **({"auth": auth} if auth else {}))
+    return at_desk(config, work, resolve_secret=server.secret)
+
+
+def newcomer(**more: Any) -> bytes:
+    return orjson.dumps({"resourceType": "Patient", "name": [{"family": "Writer"}], **more})
+
+
+async def current(desk: Adapter, identity: str) -> Present:
+    held = await desk.read_current("Patient", identity)
+    assert isinstance(held, Present)
+    return held
+
+
+def test_its_own_versions_guard_every_update(open_server: Sekmet) -> None:
+    async def work(desk: Adapter) -> None:
+        assert desk.write_capability("Patient").concurrency is Concurrency.ETAG
+        made = await desk.create("Patient", newcomer())
+        seen = await current(desk, made.remote_id)
+        assert (seen.version, seen.body) == (made.version, made.stored)
+        assert desk.write_capability("Patient").concurrency is Concurrency.ETAG, "reading bears it out"
+        ours = newcomer(id=made.remote_id, gender="female")
+        theirs = newcomer(id=made.remote_id, gender="male")
+        first = await desk.update("Patient", made.remote_id, theirs, version=seen.version)
+        with pytest.raises(VersionConflictError):
+            await desk.update("Patient", made.remote_id, ours, version=seen.version)
+        held = await current(desk, made.remote_id)
+        assert (held.version, held.body) == (first.version, first.stored)
+        assert orjson.loads(held.body)["gender"] == "male"
+        assert desk.clock_skew_seconds() < 2
+
+    write_at(open_server, work)
+
+
+def test_it_is_asked_for_our_own_identifier_whatever_stands_in_it(open_server: Sekmet) -> None:
+    body = newcomer(identifier=[{"system": OURS[0], "value": OURS[1]}])
+
+    async def work(desk: Adapter) -> None:
+        assert desk.write_capability("Patient").keeps_identifiers
+        assert await desk.find("Patient", [OURS]) == []
+        made = await desk.create("Patient", body, [OURS])
+        again = await desk.create("Patient", body, [OURS])
+        assert (again.remote_id, again.version, again.stored) == (made.remote_id, made.version, made.stored)
+        [found] = await desk.find("Patient", [OURS, OURS])
+        assert (found.remote_id, found.version) == (made.remote_id, made.version)
+
+    write_at(open_server, work)
+
+
+def test_its_deletes_are_guarded_although_it_takes_any_version(open_server: Sekmet) -> None:
+    async def work(desk: Adapter) -> None:
+        made = await desk.create("Patient", newcomer())
+        edited = await desk.update(
+            "Patient", made.remote_id, newcomer(id=made.remote_id, active=True), version=made.version
+        )
+        with pytest.raises(VersionConflictError):
+            await desk.delete("Patient", made.remote_id, version=made.version)
+        assert (await current(desk, made.remote_id)).version == edited.version
+        await desk.delete("Patient", made.remote_id, version=edited.version)
+        assert await desk.read_current("Patient", made.remote_id) == Absent("410 Gone")
+        assert await desk.read_current("Patient", "never-was") == Absent("404 Not Found")
+
+    write_at(open_server, work)
+
+
+def test_its_refusals_are_told_by_code_and_without_its_words(open_server: Sekmet) -> None:
+    async def work(desk: Adapter) -> None:
+        with pytest.raises(PermanentError) as refused:
+            await desk.create("Patient", newcomer(surprise="Surprise"))
+        assert refused.value.status == 400 and "issue type structure" in refused.value.message
+        assert "urprise" not in str(refused.value)
+
+    write_at(open_server, work)
+
+
+def test_scopes_for_reading_write_nothing(smart_server: Sekmet) -> None:
+    async def forbidden(desk: Adapter) -> None:
+        with pytest.raises(NotPermittedError):
+            await desk.create("Patient", newcomer())
+
+    async def allowed(desk: Adapter) -> None:
+        assert (await desk.create("Patient", newcomer())).remote_id
+
+    write_at(smart_server, forbidden, auth=smart("RS384", scopes="system/*.rs"))
+    write_at(smart_server, allowed, auth=smart("RS384", scopes="system/*.cruds"))

@@ -49,6 +49,8 @@ class EpicSettings:
     documents_per_day: int = 0
     """DocumentReference searches a day before 4135; 0: no maximum."""
     unauthorized_types: tuple[str, ...] = ()
+    unmapped_codes: tuple[str, ...] = ()
+    """Observation codes without a flowsheet row: an Observation with one of them is refused with 59188."""
     bulk_window_hours: float = 24.0
     polls: int = 1
     retry_after: str = "1"
@@ -158,6 +160,8 @@ def open_site(site: Site) -> list[BaseRoute]:
         number = records.number(kind, identity)
         if number is None or records.body(number) is None:
             return epic_refusal(404, "4102" if number is None else "4103")  # updateCreate is false
+        if is_about(site, kind, number, _hidden(site)):
+            return epic_refusal(403, "4130")
         body = await request.body()
         try:
             if orjson.loads(body).get("id") != identity:
@@ -304,24 +308,30 @@ def _count_document_query(site: Site) -> Response | None:
 
 
 def _create_problem(site: Site, kind: str, sent: dict[str, Any]) -> Response | None:
-    """59108 without a patient, 59141 for what the patient already has."""
+    """59108 without a patient, 59144 with an unknown one, 59141 for what is there already, 59188 without a row."""
     if sent.get("resourceType") != kind:
         return epic_refusal(400, "59102")
-    records = site.records
     if kind == "Patient":
         keys = [f"{i.get('system', '')}|{i['value']}" for i in sent.get("identifier", []) if i.get("value")]
-        keep = search.matcher(kind, [("identifier", ",".join(keys))]) if keys else None
-        known = keep is not None and any((body := records.body(n)) and keep(body) for n in records.in_order(kind))
-        return epic_refusal(400, "59141") if known else None
-    if kind not in ("AllergyIntolerance", "Condition"):
+        return _duplicate(site, kind, site.records.in_order(kind), "identifier", keys)
+    reference = str((sent.get("patient") or sent.get("subject") or {}).get("reference", ""))
+    patient = reference.rpartition("/")[2]
+    needs_patient = kind in ("AllergyIntolerance", "Condition")
+    if (needs_patient or "Patient/" in reference) and site.records.number("Patient", patient) is None:
+        return epic_refusal(400, "59108" if needs_patient else "59144")
+    if kind == "Observation" and site.settings.unmapped_codes:
+        unmapped = search.matcher(kind, [("code", ",".join(site.settings.unmapped_codes))])
+        return epic_refusal(400, "59188") if unmapped is not None and unmapped(orjson.dumps(sent)) else None
+    if not needs_patient:
         return None
-    patient = str((sent.get("patient") or sent.get("subject") or {}).get("reference", "")).rpartition("/")[2]
-    if records.number("Patient", patient) is None:
-        return epic_refusal(400, "59108")
     codings = [f"{coding.get('system')}|{coding.get('code')}" for coding in sent["code"].get("coding", [])]
-    keep = search.matcher(kind, [("code", ",".join(codings))]) if codings else None
-    chart = records.in_chart(kind, patient)
-    known = keep is not None and any((body := records.body(n)) and keep(body) for n in chart)
+    return _duplicate(site, kind, site.records.in_chart(kind, patient), "code", codings)
+
+
+def _duplicate(site: Site, kind: str, numbers: Any, parameter: str, tokens: list[str]) -> Response | None:
+    """59141 when one of the numbers has one of the tokens already."""
+    keep = search.matcher(kind, [(parameter, ",".join(tokens))]) if tokens else None
+    known = keep is not None and any((body := site.records.body(n)) and keep(body) for n in numbers)
     return epic_refusal(400, "59141") if known else None
 
 

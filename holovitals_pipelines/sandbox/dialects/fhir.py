@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import partial
@@ -17,7 +18,15 @@ from starlette.routing import BaseRoute, Route
 
 from holovitals_pipelines.sandbox.clock import instant, parse_instant
 from holovitals_pipelines.sandbox.protocols import bulk, search
-from holovitals_pipelines.sandbox.protocols.outcomes import fhir_response, fhir_template, issue, origin, refusal
+from holovitals_pipelines.sandbox.protocols.outcomes import (
+    FHIR_JSON,
+    fhir_response,
+    fhir_template,
+    issue,
+    origin,
+    outcome,
+    refusal,
+)
 from holovitals_pipelines.sandbox.protocols.pages import count_of
 from holovitals_pipelines.sandbox.protocols.rest import (
     answer_search,
@@ -29,8 +38,9 @@ from holovitals_pipelines.sandbox.protocols.rest import (
     token_route,
 )
 from holovitals_pipelines.sandbox.protocols.smart_backend import TokenPolicy, allows, system_scopes
+from holovitals_pipelines.sandbox.protocols.writing import answers_body, condition_problem, stored_form
 from holovitals_pipelines.sandbox.site import Dialect, Session, Site
-from holovitals_pipelines.sandbox.splice import with_server_meta
+from holovitals_pipelines.sandbox.splice import with_server_meta, without_version
 
 BASE = "/fhir/r4"
 TOKEN = "/fhir/oauth2/token"  # noqa: S105 a path
@@ -53,6 +63,24 @@ class FhirSettings:
     retry_after: str = "1"
     rows_a_file: int = 250_000
     token_seconds: int = 300
+    versioning: str = "versioned"
+    """What the CapabilityStatement declares: `versioned`, `versioned-update` or `no-version`, true or not."""
+    etags: bool = True
+    """False: no ETag, If-Match is ignored, resources show no version."""
+    require_if_match: bool = False
+    missing_status: int = 400
+    stale_status: int = 412
+    """Answers to a missing If-Match, where it is required, and to a stale one; Cerner's are 412 and 409."""
+    read_only: bool = False
+    """Every write is refused with 405."""
+    immutable: tuple[str, ...] = ()
+    """`Patient.birthDate`: elements that keep the vendor's own value, silently, once the resource exists."""
+    lossy: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """`{"drop": ["Patient.maritalStatus"], "lower": ["Patient.name.family"]}`: elements dropped, texts lower-cased."""
+    return_body: bool = True
+    """False: writes are answered without a body, as Cerner does."""
+    delete_status: int = 204
+    """The answer to a delete; from 400 on, nothing is deleted."""
 
 
 def token_policy(settings: FhirSettings) -> TokenPolicy:
@@ -72,6 +100,14 @@ def _denied(site: Site, request: Request, kind: str, letter: str) -> Response | 
     return None
 
 
+def _refused_write(site: Site, request: Request, kind: str, letter: str) -> Response | None:
+    if (denied := _denied(site, request, kind, letter)) is not None:
+        return denied
+    if site.settings.read_only:
+        return refusal(405, "not-supported", "this server is read-only")
+    return None
+
+
 def open_site(site: Site) -> list[BaseRoute]:
     """The routes of the server."""
     records = site.records
@@ -79,10 +115,13 @@ def open_site(site: Site) -> list[BaseRoute]:
     def shown(number: int, request: Request, status: int = 200) -> Response:
         version = records.version(number)
         assert version.body is not None
-        location = f"{origin(request)}{BASE}/{records.kind(number)}/{records.identity(number)}"
-        headers = {"ETag": f'W/"{version.number}"', "Last-Modified": _http_time(version.updated_ms)}
-        if status == 201:
-            headers["Location"] = f"{location}/_history/{version.number}"
+        headers = _etag(site, number) | {"Last-Modified": _http_time(version.updated_ms)}
+        if request.method != "GET":
+            history = f"/_history/{version.number}" if site.settings.etags else ""
+            kind, identity = records.kind(number), records.identity(number)
+            headers["Location"] = f"{origin(request)}{BASE}/{kind}/{identity}{history}"
+            if not answers_body(site.settings, request):
+                return Response(status_code=status, headers=headers)
         return fhir_response(version.body, status, headers)
 
     async def smart_configuration(request: Request) -> Response:
@@ -110,7 +149,7 @@ def open_site(site: Site) -> list[BaseRoute]:
         if number is None:
             return refusal(404, "not-found", f"there is no such {kind}")
         if records.body(number) is None:
-            return refusal(410, "deleted", f"the {kind} was deleted", {"ETag": f'W/"{records.version(number).number}"'})
+            return refusal(410, "deleted", f"the {kind} was deleted", _etag(site, number))
         return shown(number, request)
 
     async def read_version(request: Request) -> Response:
@@ -160,7 +199,7 @@ def open_site(site: Site) -> list[BaseRoute]:
 
     async def create(request: Request) -> Response:
         kind = request.path_params["kind"]
-        if (denied := _denied(site, request, kind, "c")) is not None:
+        if (denied := _refused_write(site, request, kind, "c")) is not None:
             return denied
         condition = request.headers.get("if-none-exist")
         if condition is not None:
@@ -173,9 +212,9 @@ def open_site(site: Site) -> list[BaseRoute]:
 
     async def update(request: Request) -> Response:
         kind, identity = request.path_params["kind"], request.path_params["id"]
-        if (denied := _denied(site, request, kind, "u")) is not None:
+        if (denied := _refused_write(site, request, kind, "u")) is not None:
             return denied
-        stale = _stale(site, request, kind, identity)
+        stale = condition_problem(site.settings, request, _current(site, kind, identity))
         return stale or await write(request, kind, identity)
 
     async def write(request: Request, kind: str, identity: str) -> Response:
@@ -184,7 +223,9 @@ def open_site(site: Site) -> list[BaseRoute]:
             sent = orjson.loads(body)
             if request.method == "PUT" and sent.get("id") != identity:
                 return refusal(400, "invalid", "the body's id is not the URL's")
-            _, created = records.put(kind, identity, body)
+            before = records.number(kind, identity)
+            held = records.body(before) if before is not None else None
+            _, created = records.put(kind, identity, stored_form(site.settings, kind, body, held))
         except (ValueError, AttributeError, KeyError):
             return refusal(400, "structure", f"the body is not a {kind}")
         number = records.number(kind, identity)
@@ -193,12 +234,17 @@ def open_site(site: Site) -> list[BaseRoute]:
 
     async def remove(request: Request) -> Response:
         kind, identity = request.path_params["kind"], request.path_params["id"]
-        if (denied := _denied(site, request, kind, "d")) is not None:
+        if (denied := _refused_write(site, request, kind, "d")) is not None:
             return denied
-        stale = _stale(site, request, kind, identity)
-        if stale is None:
-            records.delete(kind, identity)
-        return stale or Response(status_code=204)
+        stale = condition_problem(site.settings, request, _current(site, kind, identity))
+        if stale is not None:
+            return stale
+        status = site.settings.delete_status
+        if status >= 400:
+            return refusal(status, "business-rule", f"this {kind} is not to be deleted")
+        records.delete(kind, identity)
+        said = outcome(issue("information", "informational", "deleted")) if status == 200 else b""
+        return Response(said, status, media_type=FHIR_JSON if said else None)
 
     async def export(request: Request) -> Response:
         if (denied := _denied(site, request, "*", "r")) is not None:
@@ -242,14 +288,14 @@ def _http_time(ms: int) -> str:
     return format_datetime(datetime.fromtimestamp(ms // 1000, UTC), usegmt=True)
 
 
-def _stale(site: Site, request: Request, kind: str, identity: str) -> Response | None:
-    """412 when If-Match names another version than the current one; malformed values match nothing."""
-    wanted = request.headers.get("if-match")
-    if wanted is None:
-        return None
+def _etag(site: Site, number: int) -> dict[str, str]:
+    return {"ETag": f'W/"{site.records.version(number).number}"'} if site.settings.etags else {}
+
+
+def _current(site: Site, kind: str, identity: str) -> str | None:
+    """The ETag of the current version, also of a tombstone; None for what never was."""
     number = site.records.number(kind, identity)
-    current = None if number is None else f'W/"{site.records.version(number).number}"'
-    return None if wanted == current else refusal(412, "conflict", "If-Match does not name the current version")
+    return None if number is None else f'W/"{site.records.version(number).number}"'
 
 
 def _start_search(site: Site, kind: str, params: search.Params, query: str) -> Session:
@@ -324,20 +370,25 @@ def _export(site: Site, url: str, path: str, params: search.Params) -> bulk.Expo
 
 
 def _capabilities(site: Site) -> list[dict[str, Any]]:
-    interactions = [{"code": code} for code in ("read", "vread", "update", "delete", "history-instance", "create")]
-    parameters = [("_id", "token"), ("_lastUpdated", "date"), ("patient", "reference")]
+    writes = () if site.settings.read_only else ("create", "update", "delete")
+    interactions = [{"code": code} for code in ("read", "vread", "history-instance", *writes)]
+    parameters = [("_id", "token"), ("_lastUpdated", "date"), ("patient", "reference"), ("identifier", "token")]
     return [
         {
             "type": kind,
             "interaction": interactions + ([] if kind == "Binary" else [{"code": "search-type"}]),
-            "versioning": "versioned",
+            "versioning": site.settings.versioning,
             "readHistory": True,
-            "updateCreate": True,
-            "conditionalCreate": True,
+            "updateCreate": bool(writes),
+            "conditionalCreate": bool(writes),
             "searchParam": [{"name": name, "type": what} for name, what in parameters],
         }
         for kind in site.records.types()
     ]
+
+
+def _turned(site: Site) -> None:
+    site.records.reshape = None if site.settings.etags else without_version
 
 
 DIALECT = Dialect(
@@ -348,5 +399,6 @@ DIALECT = Dialect(
     open=open_site,
     template=fhir_template,
     tokens=token_policy,
+    turned=_turned,
     group=EVERYONE,
 )

@@ -124,6 +124,7 @@ CODES: dict[str, tuple[str, str, str]] = {
     "59111": ("fatal", "value", "A required element is invalid."),
     "59133": ("information", "informational", "Too few demographics were provided, or more than 100 patients match."),
     "59141": ("fatal", "duplicate", "The resource is a duplicate of an existing record."),
+    "59144": ("fatal", "not-found", "A referenced resource was not found."),
     "59159": ("fatal", "business-rule", "The content conflicts with a business rule."),
     "59188": ("fatal", "processing", "No single flowsheet row could be found for the codes."),
 }

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
+from holovitals_pipelines.sandbox.edits import edit_row
 from holovitals_pipelines.sandbox.protocols.outcomes import outcome
 from holovitals_pipelines.sandbox.site import Session, Site
 
@@ -55,22 +55,6 @@ def bundle_page(site: Site, session: Session, position: int, base_url: str, next
         orjson.dumps(links),
         b',"entry":[%s]' % b",".join(entries) if entries else b"",
     )
-
-
-def edit_row(site: Site, number: int, edit: str) -> None:
-    """Somebody at the vendor deletes the resource, or adds a remark to it."""
-    kind, identity = site.records.kind(number), site.records.identity(number)
-    body = site.records.body(number)
-    if edit == "delete":
-        site.records.delete(kind, identity)
-    elif body is not None:
-        resource: dict[str, Any] = orjson.loads(body)
-        remark = {"url": "urn:holovitals:sandbox:edited", "valueInteger": len(site.records.history(number))}
-        marked = body.rstrip()[:-1] + b',"extension":[%s]}' % orjson.dumps(remark)
-        if "extension" in resource:
-            resource["extension"].append(remark)
-            marked = orjson.dumps(resource)
-        site.records.put(kind, identity, marked)
 
 
 def split_session_token(token: str) -> tuple[str, int]:

@@ -58,6 +58,8 @@ TOKENS = {
     "status", "type", "vaccine-code", "verification-status",
 }  # fmt: skip
 _SPELLING = {"docstatus": "docStatus", "vaccine-code": "vaccineCode"}
+_SEPARATOR, _BAR = re.compile(r"(?<!\\),"), re.compile(r"(?<!\\)\|")
+_ESCAPED = re.compile(r"\\(.)")
 _PREFIX = re.compile(r"(eq|ne|ge|gt|le|lt|sa|eb|ap)?(.*)\Z", re.DOTALL)
 
 
@@ -145,8 +147,14 @@ def _test(kind: str, name: str, value: str) -> Test:
         )
     first, *rest = name.split("-")
     element = _SPELLING.get(name) or first + "".join(part.title() for part in rest)
-    pairs = [tuple(text.rpartition("|")[::2]) if "|" in text else (None, text) for text in wanted]
+    pairs = [_token(text) for text in _SEPARATOR.split(value)]
     return lambda resource: any(_is_token(item, pairs) for item in values_at(resource, element))
+
+
+def _token(text: str) -> tuple[str | None, str]:
+    """(system, code) of `system|code`; a system of None is any. A backslash escapes what separates."""
+    system, *code = (_ESCAPED.sub(r"\1", part) for part in _BAR.split(text, maxsplit=1))
+    return (system, code[0]) if code else (None, system)
 
 
 def _is_token(item: Any, pairs: Sequence[tuple[str | None, ...]]) -> bool:
@@ -154,7 +162,7 @@ def _is_token(item: Any, pairs: Sequence[tuple[str | None, ...]]) -> bool:
         return any(code == item for _, code in pairs)
     candidates = item.get("coding", [item]) if isinstance(item, dict) else []
     return any(
-        system in (None, candidate.get("system")) and code in ("", candidate.get("code"), candidate.get("value"))
+        system in (None, candidate.get("system", "")) and code in ("", candidate.get("code"), candidate.get("value"))
         for candidate in candidates
         for system, code in pairs
     )
