@@ -7,7 +7,7 @@ body stays in `document`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, stream_arrow, update_rows
-from holovitals_pipelines.store.tables import link, quarantine, record, record_version, shadow, sync_conflict
+from holovitals_pipelines.store.dirty import Reason, mark_links
+from holovitals_pipelines.store.tables import link, outbox, quarantine, record, record_version, shadow, sync_conflict
 
 HASH = pa.binary(16)
 
@@ -35,23 +36,51 @@ def link_id_of(connection: str, resource_type: str, remote_id: str) -> str:
     return hashlib.sha256(f"{connection}\0{resource_type}\0{remote_id}".encode()).hexdigest()[:32]
 
 
+READINGS = pa.schema([("remote_id", pa.string()), ("seen_document", HASH), ("living", pa.bool_())])
+
+
 def readings(transaction: sa.Connection, connection: str, resource_type: str) -> pa.RecordBatchReader:
-    """(remote_id, seen_document) of every resource known at the connection: the prefilter for unchanged bytes.
+    """(remote_id, seen_document, living) of every resource known at the connection: the prefilter for equal bytes.
 
     A resource the vendor said it deleted has no seen document: should it appear again, that is news.
     """
     seen = sa.case((shadow.c.delete_evidence.is_(None), shadow.c.seen_document))
     query = (
-        sa.select(link.c.remote_id, seen)
+        sa.select(link.c.remote_id, seen, link.c.state == "active")
         .join(shadow, shadow.c.link_id == link.c.link_id)
-        .where(link.c.connection == connection, link.c.resource_type == resource_type)
+        .where(link.c.connection == connection, link.c.resource_type == resource_type, link.c.remote_id.is_not(None))
     )
-    return stream_arrow(transaction, query, pa.schema([("remote_id", pa.string()), ("seen_document", HASH)]))
+    return stream_arrow(transaction, query, READINGS)
 
 
 def remote_ids(transaction: sa.Connection, connection: str, resource_type: str) -> list[str]:
-    query = sa.select(link.c.remote_id).where(link.c.connection == connection, link.c.resource_type == resource_type)
+    """Ids of the vendor's living resources that are linked here."""
+    query = sa.select(link.c.remote_id).where(
+        link.c.connection == connection, link.c.resource_type == resource_type, link.c.state == "active"
+    )
     return list(transaction.execute(query).scalars())
+
+
+def count_living(transaction: sa.Connection, connection: str, resource_type: str) -> int:
+    query = sa.select(sa.func.count()).where(
+        link.c.connection == connection, link.c.resource_type == resource_type, link.c.state == "active"
+    )
+    return int(transaction.execute(query).scalar_one())
+
+
+def busy_links(transaction: sa.Connection, connection: str, resource_type: str) -> list[str]:
+    """Links with an open conflict or a write under way: what is read of them is for the decider."""
+    held = sa.select(sync_conflict.c.link_id).where(
+        sync_conflict.c.connection == connection,
+        sync_conflict.c.resource_type == resource_type,
+        sync_conflict.c.status.in_(("DETECTED", "PENDING_REVIEW")),
+    )
+    writing = sa.select(outbox.c.link_id).where(
+        outbox.c.connection == connection,
+        outbox.c.resource_type == resource_type,
+        outbox.c.state.in_(("pending", "inflight")),
+    )
+    return list(transaction.execute(held.union(writing)).scalars())
 
 
 STATE = pa.schema(
@@ -95,7 +124,7 @@ def states(transaction: sa.Connection, connection: str, resource_type: str) -> p
         )
         .join(shadow, shadow.c.link_id == link.c.link_id)
         .join(record, record.c.record_id == link.c.record_id)
-        .where(link.c.connection == connection, link.c.resource_type == resource_type)
+        .where(link.c.connection == connection, link.c.resource_type == resource_type, link.c.remote_id.is_not(None))
     )
     return stream_arrow(transaction, query, STATE)
 
@@ -253,64 +282,8 @@ def note_spelling(transaction: sa.Connection, changes: Sequence[Change], *, seen
     )
 
 
-def record_conflicts(
-    transaction: sa.Connection,
-    connection: str,
-    resource_type: str,
-    conflicts: Sequence[tuple[str, Change]],
-    *,
-    job_id: str,
-    seen_at: datetime,
-    new_id: Iterable[str],
-) -> None:
-    """Each (type, change) becomes an open conflict, or the next revision of the link's open one; neither side moves."""
-    if not conflicts:
-        return
-    links = [change.link_id for _, change in conflicts]
-    open_ones: dict[str, tuple[str, int]] = {}
-    for start in range(0, len(links), 500):
-        query = sa.select(sync_conflict.c.link_id, sync_conflict.c.conflict_id, sync_conflict.c.revision).where(
-            sync_conflict.c.link_id.in_(links[start : start + 500]),
-            sync_conflict.c.status.in_(("DETECTED", "PENDING_REVIEW")),
-        )
-        open_ones |= {row.link_id: (row.conflict_id, row.revision) for row in transaction.execute(query)}
-    fresh, revised = [], []
-    for (kind, change), conflict_id in zip(conflicts, new_id, strict=False):
-        sides = {
-            "type": kind,
-            "job_id": job_id,
-            "base_local_document": change.local_document,
-            "base_remote_document": change.remote_document,
-            "local_document": change.record_document,
-            "remote_document": change.reading.content_hash,
-            "remote_version": change.reading.version,
-            "detected_at": seen_at,
-        }
-        if change.link_id in open_ones:
-            known_id, revision = open_ones[change.link_id]
-            revised.append({"key": known_id, "revision": revision + 1, "status": "DETECTED", **sides})
-        else:
-            fresh.append(
-                {
-                    "conflict_id": conflict_id,
-                    "link_id": change.link_id,
-                    "connection": connection,
-                    "resource_type": resource_type,
-                    "record_id": change.record_id,
-                    "status": "DETECTED",
-                    "revision": 1,
-                    **sides,
-                }
-            )
-    if fresh:
-        transaction.execute(sync_conflict.insert(), fresh)
-    if revised:
-        transaction.execute(sync_conflict.update().where(sync_conflict.c.conflict_id == sa.bindparam("key")), revised)
-    update_rows(transaction, shadow, ("link_id",), SEEN, ((c.link_id, *_seen(c, seen_at)) for _, c in conflicts))
-
-
 def note_deletions(transaction: sa.Connection, evidence: Sequence[tuple[str, str]], *, seen_at: datetime) -> None:
-    """(link id, evidence) pairs: the vendor says it deleted these. The record stays; deciding is the sync kernel's."""
+    """(link id, evidence) pairs: the vendor says it deleted these. Reading them again decides."""
     update_rows(
         transaction,
         shadow,
@@ -318,6 +291,16 @@ def note_deletions(transaction: sa.Connection, evidence: Sequence[tuple[str, str
         ("delete_evidence", "seen_at"),
         ((link_id, said, seen_at) for link_id, said in evidence),
     )
+
+
+def mark_deletion_evidence(transaction: sa.Connection, connection: str, at: datetime) -> int:
+    """Mark every living link that the vendor is said to have deleted. Returns how many."""
+    query = (
+        sa.select(link.c.link_id, link.c.connection, link.c.resource_type, link.c.remote_id)
+        .join(shadow, shadow.c.link_id == link.c.link_id)
+        .where(link.c.connection == connection, link.c.state == "active", shadow.c.delete_evidence.is_not(None))
+    )
+    return mark_links(transaction, [tuple(row) for row in transaction.execute(query)], Reason.DELETE_EVIDENCE, at)
 
 
 def keep_versions(transaction: sa.Connection, record_ids: Sequence[str], *, job_id: str | None) -> None:

@@ -56,11 +56,19 @@ def unpack(frame: bytes) -> bytes:
     return readers[number].decompress(frame)
 
 
+def queue_for_documents(transaction: sa.Connection) -> None:
+    """Wait for one's turn to store documents, before any other lock is taken.
+
+    Connections share bodies: without one queue, two jobs would wait for each other's uncommitted documents. Who locks
+    records first and queues afterwards could meet somebody who did it the other way round.
+    """
+    if transaction.dialect.name == "postgresql":
+        transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(_DOCUMENTS_LOCK)))
+
+
 def put_documents(transaction: sa.Connection, documents: Iterable[tuple[bytes, bytes]]) -> int:
     """Store (content hash, body) pairs; bodies already there are left alone. Returns how many were new."""
-    if transaction.dialect.name == "postgresql":
-        # Connections share bodies: without one queue, two jobs would wait for each other's uncommitted documents.
-        transaction.execute(sa.select(sa.func.pg_advisory_xact_lock(_DOCUMENTS_LOCK)))
+    queue_for_documents(transaction)
     rows = ((address, len(body), pack(body)) for address, body in documents)
     return insert_rows(transaction, document, ("document_hash", "size", "body"), rows, on_conflict="ignore")
 

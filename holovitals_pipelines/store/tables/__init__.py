@@ -6,6 +6,13 @@ which sides are compared.
 """
 
 from holovitals_pipelines.store.tables.columns import Json, Sequenced, UtcTimestamp, metadata
+from holovitals_pipelines.store.tables.decisions import (
+    anti_entropy,
+    audit_log,
+    outbox,
+    sync_conflict,
+    sync_conflict_field,
+)
 from holovitals_pipelines.store.tables.integration import (
     field_mapping,
     transformation_rule,
@@ -26,24 +33,24 @@ from holovitals_pipelines.store.tables.jobs import (
     watermark,
 )
 from holovitals_pipelines.store.tables.records import (
-    audit_log,
+    dirty_link,
     document,
     link,
-    outbox,
     patient,
     quarantine,
     record,
     record_version,
     shadow,
-    sync_conflict,
-    sync_conflict_field,
+    standing_difference,
 )
 
 __all__ = [
     "Json",
     "Sequenced",
     "UtcTimestamp",
+    "anti_entropy",
     "audit_log",
+    "dirty_link",
     "document",
     "ehr_connection",
     "extract_progress",
@@ -59,6 +66,7 @@ __all__ = [
     "record",
     "record_version",
     "shadow",
+    "standing_difference",
     "sync_conflict",
     "sync_conflict_field",
     "sync_error",

@@ -194,9 +194,20 @@ sync_statistics = Table(
             ("bytes", "bytes received"),
         ]
     ],
+    *[
+        Column(name, BigInteger, nullable=False, default=0, server_default="0", comment=comment)
+        for name, comment in [
+            ("resolved", "conflicts decided by policy, clean merges among them"),
+            ("held", "conflicts that wait for a person"),
+            ("pushed", "writes the vendor confirmed"),
+            ("removed", "records deleted here because the vendor deleted them"),
+            ("refused_writes", "writes the vendor refused"),
+        ]
+    ],
     Column("extract_seconds", Float, nullable=False, default=0.0),
     Column("transform_seconds", Float, nullable=False, default=0.0),
     Column("reconcile_seconds", Float, nullable=False, default=0.0),
+    Column("write_back_seconds", Float, nullable=False, default=0.0, server_default="0"),
     Index(None, "connection", "started_at"),
     Index(None, "finished_at"),
     comment="One row a job and resource type: extracted = created + updated + unchanged + conflicts + quarantined"

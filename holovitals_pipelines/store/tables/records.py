@@ -5,9 +5,7 @@ Law: nothing here is overwritten without its before-image.
 
 from __future__ import annotations
 
-import sqlalchemy as sa
 from sqlalchemy import (
-    BigInteger,
     Column,
     ForeignKey,
     Index,
@@ -65,9 +63,11 @@ link = Table(
     Column("link_id", String(32), primary_key=True, comment="hash of (connection, resource type, remote id)"),
     Column("connection", String(64), nullable=False),
     Column("resource_type", String(64), nullable=False),
-    Column("remote_id", String(256), nullable=False),
+    Column("remote_id", String(256), comment="null while a create at the vendor is not confirmed"),
     Column("record_id", String(32), nullable=False),
-    Column("state", String(16), nullable=False, default="active", comment="active, review, unlinked, tombstone"),
+    Column(
+        "state", String(16), nullable=False, default="active", comment="active, pending, review, unlinked, tombstone"
+    ),
     Column("linked_by", String(64), nullable=False),
     Column("linked_at", UtcTimestamp, nullable=False),
     # Unique by (connection, resource_type, remote_id) through link_id, their hash. This index answers "what do we know
@@ -104,6 +104,40 @@ shadow = Table(
     comment="The two shadows of a link: what each side held when they last agreed.",
 )
 
+dirty_link = Table(
+    "dirty_link",
+    metadata,
+    Column("link_id", String(32), primary_key=True, comment="also of a remote resource that no link exists for yet"),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("remote_id", String(256)),
+    Column(
+        "reason",
+        String(32),
+        nullable=False,
+        comment="local, event, delete_evidence, absent, decided, outcome, stale, anti_entropy",
+    ),
+    Column("since", UtcTimestamp, nullable=False),
+    Column("mark", Integer, nullable=False, comment="grows with each new reason, so that none is cleared unseen"),
+    Index(None, "connection", "resource_type"),
+    comment="Links to be read and decided again from current facts: events are hints, reads are truth.",
+)
+
+standing_difference = Table(
+    "standing_difference",
+    metadata,
+    Column("link_id", String(32), primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("record_id", String(32), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("reason", String(32), nullable=False, comment="why it stays: what the vendor's API allows of the element"),
+    Column("since", UtcTimestamp, nullable=False),
+    Index(None, "connection", "severity"),
+    comment="Units in which local and vendor differ and stay so, because the vendor cannot be written there.",
+)
+
 patient = Table(
     "patient",
     metadata,
@@ -137,94 +171,4 @@ quarantine = Table(
     Index(None, "connection", "resource_type", "state", "remote_id"),
     Index(None, "job_id"),
     comment="Resources that were refused: kept whole, with the rule they broke and what to do.",
-)
-
-sync_conflict = Table(
-    "sync_conflict",
-    metadata,
-    Column("conflict_id", String(36), primary_key=True),
-    Column("link_id", String(32), nullable=False),
-    Column("job_id", String(36), nullable=False),
-    Column("connection", String(64), nullable=False),
-    Column("resource_type", String(64), nullable=False),
-    Column("record_id", String(32), nullable=False),
-    Column("type", String(16), nullable=False),
-    Column("severity", String(16), comment="null until the kernel has graded it"),
-    Column("status", String(16), nullable=False),
-    Column("strategy", String(32)),
-    Column("revision", Integer, nullable=False, default=1),
-    hash_column("base_local_document"),
-    hash_column("base_remote_document"),
-    hash_column("local_document"),
-    hash_column("remote_document"),
-    Column("remote_version", String(128)),
-    Column("detected_at", UtcTimestamp, nullable=False),
-    Column("decided_by", String(64)),
-    Column("decided_at", UtcTimestamp),
-    Column("reason", Text),
-    Index(
-        "one_open_conflict",
-        "link_id",
-        unique=True,
-        sqlite_where=sa.text("status in ('DETECTED','PENDING_REVIEW')"),
-        postgresql_where=sa.text("status in ('DETECTED','PENDING_REVIEW')"),
-    ),
-    Index(None, "connection", "status"),
-    Index(None, "job_id"),
-    comment="Every case in which both sides changed since they last agreed.",
-)
-
-sync_conflict_field = Table(
-    "sync_conflict_field",
-    metadata,
-    Column("conflict_id", String(36), ForeignKey("sync_conflict.conflict_id"), primary_key=True),
-    Column("revision", Integer, primary_key=True),
-    Column("unit", String(256), primary_key=True),
-    Column("kind", String(32)),
-    Column("severity", String(16)),
-    Column("rule", String(128)),
-    Column("chosen_side", String(16)),
-    comment="The units (fields, list items, groups) in which a conflict's sides differ.",
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("intent_id", String(36), primary_key=True),
-    Column("link_id", String(32), nullable=False),
-    Column("operation", String(16), nullable=False),
-    hash_column("document_hash"),
-    hash_column("local_snapshot"),
-    Column("expected_version", String(128)),
-    Column("state", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("next_at", UtcTimestamp),
-    Column("created_at", UtcTimestamp, nullable=False),
-    Index(
-        "one_live_intent",
-        "link_id",
-        unique=True,
-        sqlite_where=sa.text("state in ('pending','inflight')"),
-        postgresql_where=sa.text("state in ('pending','inflight')"),
-    ),
-    Index(None, "state", "next_at"),
-    comment="Writes waiting for the vendor; at most one live intent a link.",
-)
-
-audit_log = Table(
-    "audit_log",
-    metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", UtcTimestamp, nullable=False),
-    Column("actor", String(64), nullable=False),
-    Column("action", String(32), nullable=False),
-    Column("link_id", String(32)),
-    Column("record_id", String(32)),
-    hash_column("before_document"),
-    hash_column("after_document"),
-    Column("cause", Text),
-    Column("job_id", String(36)),
-    hash_column("previous_entry"),
-    hash_column("entry_hash", nullable=False),
-    comment="Who changed what, why and from which source: append-only and hash-chained.",
 )

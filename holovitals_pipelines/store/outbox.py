@@ -1,0 +1,151 @@
+"""The outbox: writes waiting for a vendor, and what became of them.
+
+Law: a link has at most one live intent; an intent is marked in flight, and committed so, before anything is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from holovitals_pipelines.model.errors import HoloVitalsError
+from holovitals_pipelines.store.tables import outbox
+
+LIVE = ("pending", "inflight")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIntent:
+    """One row of the outbox."""
+
+    intent_id: str
+    link_id: str
+    connection: str
+    resource_type: str
+    record_id: str
+    operation: str
+    document_hash: bytes | None
+    local_snapshot: bytes | None
+    expected_hash: bytes | None
+    expected_version: str | None
+    state: str
+    attempts: int
+
+
+_COLUMNS = [outbox.c[name] for name in StoredIntent.__dataclass_fields__]
+
+
+def add_intent(
+    transaction: sa.Connection,
+    intent_id: str,
+    *,
+    link_id: str,
+    connection: str,
+    resource_type: str,
+    record_id: str,
+    operation: str,
+    document_hash: bytes | None,
+    local_snapshot: bytes | None,
+    expected_hash: bytes | None,
+    expected_version: str | None,
+    job_id: str | None,
+    at: datetime,
+) -> None:
+    """A new pending intent. The link's live one must have been superseded before."""
+    transaction.execute(
+        outbox.insert().values(
+            intent_id=intent_id,
+            link_id=link_id,
+            connection=connection,
+            resource_type=resource_type,
+            record_id=record_id,
+            operation=operation,
+            document_hash=document_hash,
+            local_snapshot=local_snapshot,
+            expected_hash=expected_hash,
+            expected_version=expected_version,
+            state="pending",
+            attempts=0,
+            job_id=job_id,
+            created_at=at,
+        )
+    )
+
+
+def live_intents(transaction: sa.Connection, link_ids: list[str]) -> dict[str, StoredIntent]:
+    """The live intent of each link that has one."""
+    found: dict[str, StoredIntent] = {}
+    for start in range(0, len(link_ids), 500):
+        query = sa.select(*_COLUMNS).where(
+            outbox.c.link_id.in_(link_ids[start : start + 500]), outbox.c.state.in_(LIVE)
+        )
+        found |= {row.link_id: StoredIntent(*row) for row in transaction.execute(query)}
+    return found
+
+
+def types_with_live_intents(transaction: sa.Connection, connection: str) -> set[str]:
+    query = sa.select(outbox.c.resource_type).distinct()
+    return set(transaction.execute(query.where(outbox.c.connection == connection, outbox.c.state.in_(LIVE))).scalars())
+
+
+def due_intents(
+    transaction: sa.Connection, connection: str, now: datetime, limit: int, resource_type: str | None = None
+) -> list[StoredIntent]:
+    """Pending intents whose time has come, oldest first."""
+    query = (
+        sa.select(*_COLUMNS)
+        .where(
+            outbox.c.connection == connection,
+            outbox.c.state == "pending",
+            sa.or_(outbox.c.next_at.is_(None), outbox.c.next_at <= now),
+        )
+        .order_by(outbox.c.created_at, outbox.c.intent_id)
+        .limit(limit)
+    )
+    if resource_type is not None:
+        query = query.where(outbox.c.resource_type == resource_type)
+    return [StoredIntent(*row) for row in transaction.execute(query)]
+
+
+def in_flight(transaction: sa.Connection, connection: str) -> list[StoredIntent]:
+    """Intents whose outcome nobody knows: sent, or about to be, by a worker that did not come back."""
+    query = sa.select(*_COLUMNS).where(outbox.c.connection == connection, outbox.c.state == "inflight")
+    return [StoredIntent(*row) for row in transaction.execute(query)]
+
+
+def begin_sending(transaction: sa.Connection, intent: StoredIntent, *, guarded: bool) -> bool:
+    """Mark it in flight; False when it is no longer pending (superseded meanwhile)."""
+    changed = transaction.execute(
+        outbox.update()
+        .where(outbox.c.intent_id == intent.intent_id, outbox.c.state == "pending")
+        .values(state="inflight", attempts=outbox.c.attempts + 1, guarded=guarded)
+    )
+    return changed.rowcount == 1
+
+
+def finish(
+    transaction: sa.Connection, intent: StoredIntent, state: str, at: datetime, error: HoloVitalsError | None = None
+) -> bool:
+    """Close a live intent as done, superseded or failed; False when it was not live any more."""
+    changed = transaction.execute(
+        outbox.update()
+        .where(outbox.c.intent_id == intent.intent_id, outbox.c.state.in_(LIVE))
+        .values(
+            state=state,
+            finished_at=at,
+            error_code=error.code if error else None,
+            error_message=error.message if error else None,
+        )
+    )
+    return changed.rowcount == 1
+
+
+def put_off(transaction: sa.Connection, intent: StoredIntent, until: datetime, error: HoloVitalsError) -> None:
+    """Back to pending, to be sent again later: it was certainly not carried out."""
+    transaction.execute(
+        outbox.update()
+        .where(outbox.c.intent_id == intent.intent_id, outbox.c.state == "inflight")
+        .values(state="pending", next_at=until, error_code=error.code, error_message=error.message)
+    )
