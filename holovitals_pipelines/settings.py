@@ -30,6 +30,12 @@ class Settings(BaseSettings):
         str | None, Field(description="landing zone; default: a folder in the home folder; s3://… otherwise")
     ] = None
     connections_file: Annotated[Path | None, Field(description="default: connections.yaml in the home folder")] = None
+    policy_file: Annotated[
+        Path | None, Field(description="conflict policy; default: policy.yml in the home folder, if it is there")
+    ] = None
+    severity_file: Annotated[
+        Path | None, Field(description="severity matrix; default: severity.yml in the home folder, if it is there")
+    ] = None
     batch_rows: Annotated[int, Field(ge=100, description="resources handled at a time; bounds memory")] = 10_000
     batch_bytes: Annotated[int, Field(ge=100_000, description="bytes of bodies handled at a time")] = 24 * 1024 * 1024
     commit_rows: Annotated[int, Field(ge=100, description="records decided in one transaction")] = 30_000
@@ -68,6 +74,11 @@ class Settings(BaseSettings):
     @property
     def resolved_connections_file(self) -> Path:
         return self.connections_file or self.root / "connections.yaml"
+
+    @property
+    def audit_folder(self) -> Path:
+        """Where the audit log's signed heads are kept, outside the store."""
+        return self.root / "audit"
 
     def redacted_database_url(self) -> str:
         """The database URL without its password, for people to look at."""

@@ -9,7 +9,7 @@ import typer
 
 from holovitals_pipelines.cli.output import console, plain_table, print_json, readable_errors, say
 from holovitals_pipelines.engine.home import open_home
-from holovitals_pipelines.engine.sync import vendor_adapter
+from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.model.connection import ConnectionConfig, SmartBackendAuth
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.providers.signing import jwks, read_key

@@ -65,7 +65,7 @@ def edit_both_sides(home: Home, edits: EditsAtVendors, vendors: Sequence[str]) -
 def _edit_here(home: Home, vendor: str, identity: str, mark: str) -> None:
     stored = record_of(home, vendor, "Patient", identity)
     body = json.dumps(_renamed(json.loads(stored.body), mark)).encode()
-    edit_record(home, stored.record_id, body, seen_version=stored.version, actor="demo")
+    edit_record(home.database, stored.record_id, body, seen_version=stored.version, actor="demo")
 
 
 def _renamed(patient: dict[str, Any], mark: str) -> dict[str, Any]:

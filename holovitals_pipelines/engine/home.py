@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from holovitals_pipelines.engine.analysis import Analysis, AnalysisPool
+from holovitals_pipelines.engine.rules import load_rules
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.settings import Settings, load_connections
 from holovitals_pipelines.store.connections import remember_connections
 from holovitals_pipelines.store.database import Database, open_database
 from holovitals_pipelines.store.landing import LandingZone
+from holovitals_pipelines.sync.facts import Rules
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Home:
     landing: LandingZone
     connections: Mapping[str, ConnectionConfig]
     pool: AnalysisPool
+    rules: Rules
+    """By what conflicts are graded and decided."""
 
     def connection(self, name: str) -> ConnectionConfig:
         """Raises ConfigurationError listing what there is."""
@@ -45,19 +49,20 @@ class Home:
 def open_home(settings: Settings | None = None) -> Iterator[Home]:
     """Open every store, creating and upgrading what is missing.
 
-    Raises ConfigurationError for a bad connections file, StoreError for a store that cannot be opened.
+    Raises ConfigurationError for a bad connections, policy or severity file, StoreError for a store that cannot be opened.
     """
     settings = settings or Settings()
     root = settings.root
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     connections = {c.name: c for c in load_connections(settings.resolved_connections_file)}
+    rules = load_rules(settings)
     database = open_database(settings.resolved_database_url)
     pool = AnalysisPool(settings.duckdb_memory, settings.scratch_folder)
     try:
         database.upgrade()
         with database.write() as transaction:
             remember_connections(transaction, connections.values())
-        yield Home(settings, database, LandingZone(settings.resolved_landing_url), connections, pool)
+        yield Home(settings, database, LandingZone(settings.resolved_landing_url), connections, pool, rules)
     finally:
         pool.close()
         database.close()

@@ -15,6 +15,7 @@ from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.session import JobSession, as_problem
+from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone, worker_name
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
@@ -31,7 +32,13 @@ CANCELLED = "job.cancelled"
 
 @contextmanager
 def open_session(
-    home: Home, request: SyncRequest, *, owner: str, run_id: str | None = None, progress: Progress | None = None
+    home: Home,
+    request: SyncRequest,
+    *,
+    owner: str,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+    adapter_for: AdapterFactory = vendor_adapter,
 ) -> Iterator[JobSession]:
     """Work on the job for `request`: the unfinished one of a dead worker when there is one, a new one otherwise.
 
@@ -45,7 +52,7 @@ def open_session(
         job = _job_to_work_on(home, transaction, request, owner, run_id)
         fence = leases.begin_work(transaction, job.job_id, owner, ttl, datetime.now(UTC))
     with LeaseKeeper(home.database, job.job_id, fence, ttl, release=run_id is None):
-        yield JobSession(home, job.job_id, fence, progress)
+        yield JobSession(home, job.job_id, fence, progress, adapter_for)
 
 
 def _job_to_work_on(

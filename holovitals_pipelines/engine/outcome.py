@@ -38,7 +38,18 @@ def outcomes_of(rows: Iterable[StageRow]) -> dict[str, Outcome]:
                 conflicts=counts.get("conflicts", 0),
                 superseded=counts.get("superseded", 0),
                 deletions=counts.get("deletions", 0),
+                resolved=counts.get("resolved", 0),
+                held=counts.get("held", 0),
                 reconcile_seconds=row.busy_seconds,
+            )
+        elif row.stage == Stage.WRITE_BACK:
+            part = Outcome(
+                resolved=counts.get("resolved", 0),
+                held=counts.get("held", 0),
+                pushed=counts.get("pushed", 0),
+                removed=counts.get("removed", 0),
+                refused_writes=counts.get("refused_writes", 0),
+                write_back_seconds=row.busy_seconds,
             )
         outcomes[row.resource_type] = outcomes.get(row.resource_type, Outcome()).plus(part)
     return outcomes

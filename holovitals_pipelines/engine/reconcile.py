@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
+from holovitals_pipelines.engine.agreement.facts import Seen
+from holovitals_pipelines.engine.agreement.of_job import creates_among, decide_seen, desk_without_vendor
 from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.batches import numbered
+from holovitals_pipelines.engine.delete_breaker import suspect_deletes
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
-from holovitals_pipelines.model.vocabulary import ChangeMechanism, ConflictType, Dataset, JobType, Stage
-from holovitals_pipelines.store import agreements
-from holovitals_pipelines.store.agreements import Change, Reading
-from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, JobType, Stage
+from holovitals_pipelines.model.writing import Present
+from holovitals_pipelines.store import agreements, audit
+from holovitals_pipelines.store.agreements import Change, Reading, link_id_of
+from holovitals_pipelines.store.dirty import Reason, mark_links
+from holovitals_pipelines.store.documents import put_documents, queue_for_documents
+from holovitals_pipelines.store.link_states import living_links
 from holovitals_pipelines.store.parts import Part, newer_extracts, parts_of
 from holovitals_pipelines.store.watermarks import advance_watermark
+from holovitals_pipelines.sync.facts import Outcome
 
-COMPARED = ("updated", "agreed", "respelled", "update_update", "delete_update")
-"""Outcomes that rest on what the record held when it was compared."""
+COMPARED = ("updated", "agreed", "respelled")
+"""Outcomes that rest on what the record held when it was compared. The decider looks for itself."""
 
 KEYS = ["remote_id", "content_hash", "hash", "evidence"]
 
@@ -45,12 +51,24 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
     if parts:
+        _suspect_deletes(session, source_job, resource_type, parts)
         while _decide_all(session, source_job, resource_type, parts):
             continue  # some records were edited here meanwhile: compare those again
     with session.transaction() as transaction:
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
+
+
+def _suspect_deletes(session: JobSession, source_job: str, resource_type: str, parts: list[Part]) -> None:
+    """What the vendor says it deleted is read again before anything is deleted here; too many are held."""
+    with session.home.analysis() as analysis:
+        _classify(session, analysis, source_job, resource_type, parts)
+        found = analysis.table("select distinct remote_id from classified where outcome = 'deletion'")
+    remote_ids: list[str] = found.column("remote_id").to_pylist()
+    if remote_ids:
+        with session.transaction() as transaction:
+            suspect_deletes(session, transaction, resource_type, remote_ids, Reason.DELETE_EVIDENCE)
 
 
 def _decide_all(session: JobSession, source_job: str, resource_type: str, parts: list[Part]) -> int:
@@ -82,6 +100,10 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
         newer = newer_extracts(transaction, source_job, connection, resource_type)
         known = agreements.states(transaction, connection, resource_type)
         analysis.insert("create temp table state as select * from arrow", known)
+        busy = pa.table(
+            {"link_id": pa.array(agreements.busy_links(transaction, connection, resource_type), pa.string())}
+        )
+    analysis.insert("create temp table busy as select * from arrow", busy)
     for number, part in enumerate(parts):
         analysis.insert(
             "insert into incoming select ?, row, remote_id, content_hash, hash, evidence from arrow",
@@ -122,37 +144,27 @@ def _in_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[list[pa.Table]
 def _decide(session: JobSession, transaction: sa.Connection, resource_type: str, batch: pa.Table) -> int:
     """Carry out what the classification says of each row, and count it.
 
-    A record may have been edited here since it was compared: the decision would overwrite what nobody looked at. Such
-    rows are left undecided; returns how many.
+    A record may have been edited here since it was compared: taking the vendor's change would overwrite what nobody
+    looked at. Such rows are left undecided; returns how many.
     """
     connection = session.connection.name
     now = session.now()
     known = batch.filter(pc.not_equal(batch.column("outcome"), "created"))
-    new = batch.filter(pc.equal(batch.column("outcome"), "created"))
+    new = batch.filter(pc.equal(batch.column("outcome"), "created")).to_pylist()
     by_outcome: dict[str, list[dict[str, Any]]] = {}
     rows = known.to_pylist()
     compared = [row for row in rows if row["outcome"] in COMPARED]
+    queue_for_documents(transaction)
     moved = agreements.moved_on(transaction, {row["record_id"]: row["record_version"] for row in compared})
     for row in rows:
         if row["outcome"] not in COMPARED or row["record_id"] not in moved:
             by_outcome.setdefault(row["outcome"], []).append(row)
-    created = list(map(Reading, *(new.column(name).to_pylist() for name in Reading._fields)))
-    documents = list(zip(new.column("content_hash").to_pylist(), new.column("body").to_pylist(), strict=True))
-    documents += [
-        (row["content_hash"], row["body"])
-        for outcome, decided in by_outcome.items()
-        for row in decided
-        if row["body"] is not None and outcome != "superseded"
-    ]
-    conflicts = [
-        (kind.value, _change(row))
-        for kind, name in ((ConflictType.UPDATE_UPDATE, "update_update"), (ConflictType.DELETE_UPDATE, "delete_update"))
-        for row in by_outcome.get(name, ())
-    ]
+    created, ours = _told_apart(session, transaction, resource_type, new)
     updated = [_change(row) for row in by_outcome.get("updated", ())]
-    counts = Counter({name: len(decided) for name, decided in by_outcome.items()})
-    put_documents(transaction, documents)
-    agreements.add_records(transaction, connection, resource_type, created, hash_version=HASH_VERSION, seen_at=now)
+    put_documents(transaction, _documents(created, by_outcome))
+    agreements.add_records(
+        transaction, connection, resource_type, list(map(_reading, created)), hash_version=HASH_VERSION, seen_at=now
+    )
     agreements.take_changes(
         transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
     )
@@ -160,33 +172,139 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
         transaction, [_change(row) for row in by_outcome.get("agreed", ())], hash_version=HASH_VERSION, seen_at=now
     )
     agreements.note_spelling(transaction, [_change(row) for row in by_outcome.get("respelled", ())], seen_at=now)
-    agreements.record_conflicts(
-        transaction,
-        connection,
-        resource_type,
-        conflicts,
-        job_id=session.job_id,
-        seen_at=now,
-        new_id=(str(uuid4()) for _ in conflicts),
-    )
     agreements.note_deletions(
         transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
     )
-    sound = [row["remote_id"] for outcome in COMPARED for row in by_outcome.get(outcome, ())]
-    sound += [reading.remote_id for reading in created]
+    _tell_other_vendors(session, transaction, updated)
+    sound = [row["remote_id"] for outcome in (*COMPARED, "decide") for row in by_outcome.get(outcome, ())]
+    sound += [row["remote_id"] for row in new]
     agreements.supersede_quarantine(transaction, connection, resource_type, sound)
+    _log(session, transaction, resource_type, created, updated)
+    counts = Counter({name: len(decided) for name, decided in by_outcome.items()})
+    decided = _let_decide(session, transaction, resource_type, by_outcome.get("decide", ()))
     session.count(
         transaction,
         resource_type,
         Stage.RECONCILE,
         created=len(created),
-        updated=counts["updated"],
-        same_content=counts["agreed"] + counts["respelled"],
-        conflicts=len(conflicts),
+        updated=counts["updated"] + decided["pulled"],
+        same_content=counts["agreed"] + counts["respelled"] + decided["same"] + ours,
+        conflicts=decided["conflicts"],
+        resolved=decided["resolved"],
+        held=decided["held"],
         superseded=counts["superseded"],
         deletions=counts["deletion"],
     )
     return len(compared) - sum(len(by_outcome.get(outcome, ())) for outcome in COMPARED)
+
+
+def _documents(created: list[dict[str, Any]], by_outcome: dict[str, list[dict[str, Any]]]) -> list[tuple[bytes, bytes]]:
+    documents = [(row["content_hash"], row["body"]) for row in created]
+    for outcome in COMPARED:
+        documents += [(row["content_hash"], row["body"]) for row in by_outcome.get(outcome, ())]
+    return documents
+
+
+def _told_apart(
+    session: JobSession, transaction: sa.Connection, resource_type: str, new: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], int]:
+    """Resources nobody knew, less those that a create of ours may have made: these are looked at one by one."""
+    ours = creates_among(transaction, session.connection.name, resource_type, new)
+    if not ours:
+        return new, 0
+    links = [
+        (
+            link_id_of(session.connection.name, resource_type, remote_id),
+            session.connection.name,
+            resource_type,
+            remote_id,
+        )
+        for remote_id in ours
+    ]
+    mark_links(transaction, links, Reason.OUTCOME, session.now())
+    return [row for row in new if row["remote_id"] not in ours], len(ours)
+
+
+def _tell_other_vendors(session: JobSession, transaction: sa.Connection, updated: list[Change]) -> None:
+    """A change taken from one vendor is a local change for every other one the record is linked at (§2.5)."""
+    living = living_links(transaction, [change.record_id for change in updated], but=session.connection.name)
+    mark_links(transaction, [named for links in living.values() for named in links], Reason.LOCAL, session.now())
+
+
+def _log(
+    session: JobSession,
+    transaction: sa.Connection,
+    resource_type: str,
+    created: list[dict[str, Any]],
+    updated: list[Change],
+) -> None:
+    """Every record that changed, with its image before."""
+    name = session.connection.name
+    entries = [
+        audit.Entry(
+            action="create_here",
+            actor=name,
+            record_id=(link_id := link_id_of(name, resource_type, row["remote_id"])),
+            link_id=link_id,
+            connection=name,
+            after_document=row["content_hash"],
+            before_version=0,
+            after_version=1,
+            job_id=session.job_id,
+        )
+        for row in created
+    ]
+    entries += [
+        audit.Entry(
+            action="pull",
+            actor=name,
+            record_id=change.record_id,
+            link_id=change.link_id,
+            connection=name,
+            before_document=change.record_document,
+            after_document=change.reading.content_hash,
+            before_version=change.record_version,
+            after_version=change.record_version + 1,
+            job_id=session.job_id,
+        )
+        for change in updated
+    ]
+    audit.append(transaction, entries, at=session.now())
+
+
+def _let_decide(
+    session: JobSession, transaction: sa.Connection, resource_type: str, rows: Sequence[dict[str, Any]]
+) -> Counter[str]:
+    """The minority in which both sides changed, or differ already: decided by the kernel, documents in hand.
+
+    What may be written has to be known for that. Where the vendor cannot be asked, the links are marked and decided
+    when it can.
+    """
+    found: Counter[str] = Counter()
+    if not rows:
+        return found
+    desk = desk_without_vendor(session, [resource_type])
+    if desk is None:
+        named = [(row["link_id"], session.connection.name, resource_type, row["remote_id"]) for row in rows]
+        mark_links(transaction, named, Reason.EVENT, session.now())
+        found["same"] = len(rows)
+        return found
+    seen = [
+        Seen(
+            row["link_id"],
+            resource_type,
+            row["remote_id"],
+            Present(row["remote_id"], row["body"], row["version"], row["last_updated"]),
+        )
+        for row in rows
+    ]
+    outcomes = decide_seen(desk, transaction, seen)
+    found["conflicts"] = outcomes["conflicts"]
+    found["held"] = outcomes[Outcome.HOLD.value]
+    found["resolved"] = found["conflicts"] - found["held"]
+    found["pulled"] = outcomes["taken"]
+    found["same"] = len(rows) - found["conflicts"] - found["pulled"]
+    return found
 
 
 def _reading(row: dict[str, Any]) -> Reading:

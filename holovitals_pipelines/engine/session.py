@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -16,11 +17,13 @@ import sqlalchemy as sa
 from holovitals_pipelines.engine.batches import SCHEMAS
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress, Silent
+from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.extract import Cursor, Problem
 from holovitals_pipelines.model.job import SyncRequest, request_from
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, Stage
+from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.store import errors, jobs, stages
 from holovitals_pipelines.store.agreements import remote_ids
 from holovitals_pipelines.store.landing import WrittenPart
@@ -30,8 +33,18 @@ from holovitals_pipelines.store.parts import load_progress, newest_job_with, par
 class JobSession:
     """One worker at work on one job. Open it with `engine.jobs.open_session`."""
 
-    def __init__(self, home: Home, job_id: str, fence: int, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        job_id: str,
+        fence: int,
+        progress: Progress | None = None,
+        adapter_for: AdapterFactory = vendor_adapter,
+    ) -> None:
         self.home = home
+        self._adapter_for = adapter_for
+        self.told_before: Any = None
+        """What the vendor last told of itself (engine.agreement.of_job); asked once a job and process."""
         self.job_id = job_id
         self.progress = progress or Silent()
         self._fence = fence
@@ -46,6 +59,10 @@ class JobSession:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def open_adapter(self) -> Adapter:
+        """The connection's adapter, to be used with `async with`."""
+        return self._adapter_for(self.connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:

@@ -1,8 +1,8 @@
-"""The main job, whole: extract → transform → reconcile → statistics, for one connection, without Dagster."""
+"""The main job, whole: extract → transform → reconcile → write back → statistics, for one connection, without Dagster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from holovitals_pipelines.engine.extract import extract
@@ -13,21 +13,13 @@ from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
 from holovitals_pipelines.engine.worker import worker_name
-from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.engine.write_back import write_back
 from holovitals_pipelines.model.errors import HoloVitalsError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
-from holovitals_pipelines.providers.adapter import Adapter
-from holovitals_pipelines.providers.registry import open_adapter
-from holovitals_pipelines.settings import resolve_secret
+from holovitals_pipelines.model.vocabulary import Direction
 from holovitals_pipelines.store.warehouse import publish
-
-AdapterFactory = Callable[[ConnectionConfig], Adapter]
-
-
-def vendor_adapter(connection: ConnectionConfig) -> Adapter:
-    return open_adapter(connection, resolve_secret)
-
 
 def run_sync(
     home: Home, request: SyncRequest, *, progress: Progress | None = None, adapter_for: AdapterFactory = vendor_adapter
@@ -38,10 +30,14 @@ def run_sync(
     the whole job. Raises ConfigurationError and JobBusyError before anything is started, JobError when the job was
     taken over; a foreign exception ends the job as FAILED and is raised.
     """
-    with open_session(home, request, owner=worker_name(), progress=progress) as session:
+    with open_session(
+        home, request, owner=worker_name(), progress=progress, adapter_for=adapter_for
+    ) as session:
         try:
-            extract(session, adapter_for(session.connection))
-            process(session, session.landed_types())
+            if request.direction is not Direction.OUTBOUND:
+                extract(session, session.open_adapter())
+                process(session, session.landed_types())
+            write_back(session)
         except HoloVitalsError as error:
             report = end_job(session, error)
         except Exception as error:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from holovitals_pipelines.engine import batches
 from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.batches import numbered
+from holovitals_pipelines.engine.delete_breaker import suspect_deletes
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
@@ -22,6 +23,7 @@ from holovitals_pipelines.fhir.validation import check_structure
 from holovitals_pipelines.fhir.wire import MalformedResource
 from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, Stage
 from holovitals_pipelines.store.agreements import held_ids, readings, supersede_quarantine
+from holovitals_pipelines.store.dirty import Reason
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.parts import Part, parts_of, unlist_parts
 from holovitals_pipelines.store.quarantine import Refusal, drop_refusals_of, quarantine_resources
@@ -47,13 +49,16 @@ def transform(session: JobSession, resource_type: str) -> None:
         parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
     sorted_out = _SortedOut()
     sound_again: list[str] = []
+    suspects: list[str] = []
     if parts or _is_snapshot(session, resource_type):
         with session.home.analysis() as analysis:
             sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
             for rows in _chosen_rows(session.home, analysis, parts):
                 _validate(session, resource_type, rows)
             sound_again = _sound_again(session, analysis, resource_type)
+            suspects = _absent(session, analysis, resource_type)
     with session.transaction() as transaction:
+        suspect_deletes(session, transaction, resource_type, suspects, Reason.ABSENT)
         supersede_quarantine(transaction, session.connection.name, resource_type, sound_again)
         session.count(
             transaction,
@@ -61,7 +66,7 @@ def transform(session: JobSession, resource_type: str) -> None:
             Stage.TRANSFORM,
             same_bytes=sorted_out.same_bytes,
             duplicates=sorted_out.duplicates,
-            # Counted and nothing else: absence is not a delete, not even from a complete read.
+            # Absence is no delete, not even from a complete read: a suspicion, to be confirmed by reading.
             absent=sorted_out.absent if _is_snapshot(session, resource_type) else 0,
         )
         session.end_stage(transaction, resource_type, Stage.TRANSFORM, busy_seconds=time.monotonic() - started)
@@ -139,6 +144,17 @@ def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[
         chosen = analysis.table("select row, ambiguous from chosen where part = ? order by row", [number])
         if chosen.num_rows:
             yield from home.landing.take_rows(part.path, chosen)
+
+
+def _absent(session: JobSession, analysis: Analysis, resource_type: str) -> list[str]:
+    """Living resources that a complete read did not show."""
+    if not _is_snapshot(session, resource_type):
+        return []
+    found = analysis.table(
+        "select k.remote_id from known k anti join extract_key e on e.remote_id = k.remote_id where k.living"
+    )
+    ids: list[str] = found.column("remote_id").to_pylist()
+    return ids
 
 
 def _sound_again(session: JobSession, analysis: Analysis, resource_type: str) -> list[str]:

@@ -9,7 +9,7 @@ import dagster as dg
 
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.session import JobSession
-from holovitals_pipelines.engine.sync import vendor_adapter
+from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.engine.transform import transform
 from holovitals_pipelines.model.vocabulary import Stage
 from holovitals_pipelines.orchestration.layer_results import block, breaks_its_structure, extract_result, records_result

@@ -39,6 +39,8 @@ class Vendor:
         self.folder = folder
         folder.mkdir()
         self.deletions: dict[str, list[str]] = {}
+        self.readable: list[dict[str, Any]] = []
+        """What can be read by its id although no full read shows it."""
         self.page = 50
 
     def holds(self, resource_type: str, resources: list[dict[str, Any] | str | bytes]) -> None:
@@ -48,7 +50,7 @@ class Vendor:
         (self.folder / f"{resource_type}.ndjson").write_bytes(b"\n".join(lines) + b"\n")
 
     def source(self, _: ConnectionConfig | None = None) -> NdjsonSource:
-        return NdjsonSource(self.folder, page=self.page, deletions=self.deletions)
+        return NdjsonSource(self.folder, page=self.page, deletions=self.deletions, readable=self.readable)
 
 
 @pytest.fixture
@@ -73,8 +75,10 @@ Sync = Callable[..., JobReport]
 
 @pytest.fixture
 def sync(opened: Home, vendor: Vendor) -> Sync:
-    def run(job_type: JobType = JobType.FULL_SYNC, *types: str, **options: Any) -> JobReport:
-        request = SyncRequest(connection="clinic", type=job_type, resource_types=types)
+    def run(
+        job_type: JobType = JobType.FULL_SYNC, *types: str, allow_deletes: bool = False, **options: Any
+    ) -> JobReport:
+        request = SyncRequest(connection="clinic", type=job_type, resource_types=types, allow_deletes=allow_deletes)
         return run_sync(opened, request, adapter_for=vendor.source, **options)
 
     return run

@@ -128,7 +128,7 @@ def test_when_both_sides_changed_neither_is_overwritten_and_a_conflict_is_record
     sync()
     mine = record_of(opened, "clinic", "Patient", "p1")
     ours = json.dumps(patient(1, "Local")).encode()
-    edit_record(opened, mine.record_id, ours, seen_version=1, actor="dr")
+    edit_record(opened.database, mine.record_id, ours, seen_version=1, actor="dr")
     vendor.holds("Patient", [patient(1, "Remote"), patient(2, "Agreed")])
 
     report = sync()
@@ -143,8 +143,9 @@ def test_when_both_sides_changed_neither_is_overwritten_and_a_conflict_is_record
             ]
             for name in ("base_local", "base_remote", "local", "remote")
         }
+    assert conflict.severity == "HIGH"
     assert sides == {"base_local": "Agreed", "base_remote": "Agreed", "local": "Local", "remote": "Remote"}
-    assert (conflict.type, conflict.status, conflict.revision) == ("UPDATE_UPDATE", "DETECTED", 1)
+    assert (conflict.type, conflict.status, conflict.revision) == ("UPDATE_UPDATE", "PENDING_REVIEW", 1)
 
     assert sync().total.conflicts == 0, "the same reading again is nothing new"
     vendor.holds("Patient", [patient(1, "Remote again"), patient(2, "Agreed")])
@@ -170,7 +171,7 @@ def test_an_edit_made_while_the_batch_is_being_committed_is_a_conflict_and_not_o
         def advanced(self, connection: str, stage: Stage, resource_type: str, rows: int) -> None:
             if stage is Stage.RECONCILE and not self.edited:
                 self.edited = True
-                edit_record(opened, last.record_id, ours, seen_version=1, actor="dr")
+                edit_record(opened.database, last.record_id, ours, seen_version=1, actor="dr")
 
         def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
             return
@@ -191,7 +192,7 @@ def test_of_two_edits_made_at_once_on_one_version_one_is_refused(opened: Home, v
     def edit(name: str) -> str:
         start.wait()
         try:
-            edit_record(opened, record_id, json.dumps(patient(1, name)).encode(), seen_version=1, actor=name)
+            edit_record(opened.database, record_id, json.dumps(patient(1, name)).encode(), seen_version=1, actor=name)
         except StoreError as error:
             return error.code
         return "done"
@@ -215,24 +216,29 @@ def test_a_deleted_resource_does_not_empty_its_quarantine(opened: Home, vendor: 
     assert count(opened, quarantine, quarantine.c.state == "held") == 1
 
 
-def test_the_same_change_on_both_sides_is_agreement(opened: Home, vendor: Vendor, sync: Sync) -> None:
+def test_the_same_change_on_both_sides_is_agreement_and_recorded_as_such(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
     vendor.holds("Patient", [patient(1, "Old")])
     sync()
     mine = record_of(opened, "clinic", "Patient", "p1")
-    edit_record(opened, mine.record_id, json.dumps(patient(1, "New")).encode(), seen_version=1, actor="dr")
+    edit_record(opened.database, mine.record_id, json.dumps(patient(1, "New")).encode(), seen_version=1, actor="dr")
     vendor.holds("Patient", [patient(1, "New")])
 
     report = sync()
 
-    assert (report.total.conflicts, report.total.unchanged) == (0, 1)
-    assert count(opened, sync_conflict) == 0
+    assert (report.total.conflicts, report.total.resolved, report.total.held) == (1, 1, 0)
+    assert count(opened, sync_conflict, sync_conflict.c.status == "RESOLVED", sync_conflict.c.units == 0) == 1
+    assert sync().total.conflicts == 0
 
 
 def test_a_local_edit_survives_a_vendor_that_did_not_change(opened: Home, vendor: Vendor, sync: Sync) -> None:
     vendor.holds("Patient", [patient(1, "Agreed")])
     sync()
     ours = json.dumps(patient(1, "Local")).encode()
-    edit_record(opened, record_of(opened, "clinic", "Patient", "p1").record_id, ours, seen_version=1, actor="dr")
+    edit_record(
+        opened.database, record_of(opened, "clinic", "Patient", "p1").record_id, ours, seen_version=1, actor="dr"
+    )
     vendor.holds("Patient", [patient(1, "Agreed", text={"status": "generated", "div": "<div/>"})])
 
     report = sync()
@@ -241,31 +247,64 @@ def test_a_local_edit_survives_a_vendor_that_did_not_change(opened: Home, vendor
     assert record_of(opened, "clinic", "Patient", "p1").body == ours
 
 
-def test_absence_from_a_full_read_is_counted_and_deletes_nothing(opened: Home, vendor: Vendor, sync: Sync) -> None:
+def test_a5_absence_from_a_full_read_deletes_nothing_that_can_still_be_read(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
     vendor.holds("Patient", [patient(n) for n in range(10)])
     sync()
     vendor.holds("Patient", [patient(n) for n in range(7)])
+    vendor.readable = [patient(n) for n in range(7, 10)]
 
     report = sync()
 
-    assert (report.total.absent, report.total.unchanged) == (3, 7)
+    assert (report.total.absent, report.total.unchanged, report.total.removed) == (3, 7, 0)
     assert count(opened, record, record.c.state == "active") == 10
 
 
-def test_a_vendors_delete_is_noted_as_evidence_and_the_record_stays(opened: Home, vendor: Vendor, sync: Sync) -> None:
+def test_a6_an_absence_that_a_read_confirms_makes_a_tombstone_with_its_evidence(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
     vendor.holds("Patient", [patient(1), patient(2)])
     sync()
     vendor.holds("Patient", [patient(2)])
     vendor.deletions = {"Patient": ["p1", "never-seen"]}
 
-    assert sync().total.deletions == 1
-    assert count(opened, shadow, shadow.c.delete_evidence.is_not(None)) == 1
-    assert record_of(opened, "clinic", "Patient", "p1").state == "active"
+    report = sync()
+
+    assert (report.total.deletions, report.total.removed) == (1, 1)
+    gone = record_of(opened, "clinic", "Patient", "p1")
+    assert (gone.state, gone.version, json.loads(gone.body)["id"]) == ("deleted", 2, "p1")
+    assert count(opened, link, link.c.state == "tombstone") == 1
+    with opened.database.read() as transaction:
+        evidence = transaction.execute(sa.select(shadow.c.delete_evidence).where(shadow.c.delete_evidence.is_not(None)))
+        assert evidence.scalars().all() == ["404 Not Found"]
 
     vendor.deletions = {}
     vendor.holds("Patient", [patient(1), patient(2)])
     sync()
-    assert count(opened, shadow, shadow.c.delete_evidence.is_not(None)) == 0, "it is there again"
+    assert record_of(opened, "clinic", "Patient", "p1").state == "active", "it is there again"
+    assert count(opened, shadow, shadow.c.delete_evidence.is_not(None)) == 0
+
+
+def test_a21_more_deletes_than_are_plausible_stop_and_ask_and_delete_nothing(
+    opened: Home, vendor: Vendor, sync: Sync
+) -> None:
+    vendor.holds("Patient", [patient(n) for n in range(200)])
+    sync()
+    vendor.holds("Patient", [patient(n) for n in range(189)])  # 11 of 200: more than 5 %
+
+    report = sync()
+
+    assert report.total.removed == 0
+    assert [error.code for error in report.errors] == ["breaker.deletes"]
+    assert count(opened, record, record.c.state == "active") == 200
+
+    vendor.holds("Patient", [patient(n) for n in range(190)])  # 10 of 200: not more
+    assert sync().total.removed == 10
+
+    vendor.holds("Patient", [patient(n) for n in range(5)])
+    assert sync().total.removed == 0
+    assert sync(allow_deletes=True).total.removed == 185, "a person has looked and lets it through"
 
 
 def test_refused_resources_are_kept_with_path_rule_and_remedy_and_the_rest_goes_on(

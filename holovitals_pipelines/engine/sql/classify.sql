@@ -1,6 +1,8 @@
 -- What a reading means for its link: three-way, by hashes alone, against the two shadows (sync-protocol.md §2.2).
 --   local has changed   = what local holds  <> what local held at the last agreement
 --   remote has changed  = what was read     <> what the vendor held at the last agreement
+-- Most readings need no document opened: the vendor's change is taken, or nothing has changed. The rest, where both
+-- sides changed or the sides differ already, are for the decider ('decide'), which looks at the documents.
 create temp table classified as
 select
     i.part,
@@ -14,17 +16,19 @@ select
     s.local_document,
     s.remote_document,
     case
-        when i.evidence is not null then case when s.link_id is null then 'unknown_deletion' else 'deletion' end
+        when i.evidence is not null
+            then case when s.link_id is null or s.link_state <> 'active' then 'unknown_deletion' else 'deletion' end
         when overruled.remote_id is not null then 'superseded'
         when s.link_id is null then 'created'
         when s.seen_document = i.content_hash and not s.deleted then 'committed'
-        when s.record_state = 'deleted' and i.hash is distinct from s.remote_hash then 'delete_update'
-        when s.record_state = 'deleted' then 'respelled'
-        when i.hash = s.record_hash then 'agreed'
-        when i.hash is not distinct from s.remote_hash then 'respelled'
-        when s.record_hash is not distinct from s.local_hash then 'updated'
-        else 'update_update'
+        when busy.link_id is not null or s.link_state <> 'active' or s.record_state = 'deleted' then 'decide'
+        when s.local_hash is distinct from s.remote_hash then 'decide'
+        when i.hash = s.remote_hash and s.record_hash = s.remote_hash then 'agreed'
+        when i.hash = s.remote_hash then 'respelled'
+        when s.record_hash = s.local_hash then 'updated'
+        else 'decide'
     end as outcome
 from incoming i
 left join state s using (remote_id)
+left join busy using (link_id)
 left join overruled using (remote_id);

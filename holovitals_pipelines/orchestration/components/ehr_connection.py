@@ -8,7 +8,7 @@ from pydantic import Field
 
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.reconcile import reconcile
-from holovitals_pipelines.engine.sync import vendor_adapter
+from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.engine.transform import transform
 from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
 from holovitals_pipelines.model.vocabulary import Dataset, Provider, Stage
