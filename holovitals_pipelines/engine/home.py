@@ -49,7 +49,8 @@ class Home:
 def open_home(settings: Settings | None = None) -> Iterator[Home]:
     """Open every store, creating and upgrading what is missing.
 
-    Raises ConfigurationError for a bad connections, policy or severity file, StoreError for a store that cannot be opened.
+    Raises ConfigurationError for a bad connections, policy or severity file, StoreError for a store that cannot be
+    opened.
     """
     settings = settings or Settings()
     root = settings.root

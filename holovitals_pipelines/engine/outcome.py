@@ -40,6 +40,7 @@ def outcomes_of(rows: Iterable[StageRow]) -> dict[str, Outcome]:
                 deletions=counts.get("deletions", 0),
                 resolved=counts.get("resolved", 0),
                 held=counts.get("held", 0),
+                missed=counts.get("missed", 0),
                 reconcile_seconds=row.busy_seconds,
             )
         elif row.stage == Stage.WRITE_BACK:

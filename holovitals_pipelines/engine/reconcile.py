@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -32,13 +33,13 @@ from holovitals_pipelines.store.dirty import Reason, mark_links
 from holovitals_pipelines.store.documents import put_documents, queue_for_documents
 from holovitals_pipelines.store.link_states import living_links
 from holovitals_pipelines.store.parts import Part, newer_extracts, parts_of
-from holovitals_pipelines.store.watermarks import advance_watermark
+from holovitals_pipelines.store.watermarks import advance_watermark, watermarks_of
 from holovitals_pipelines.sync.facts import Outcome
 
 COMPARED = ("updated", "agreed", "respelled")
 """Outcomes that rest on what the record held when it was compared. The decider looks for itself."""
 
-KEYS = ["remote_id", "content_hash", "hash", "evidence"]
+KEYS = ["remote_id", "content_hash", "hash", "evidence", "last_updated"]
 
 
 def reconcile(session: JobSession, resource_type: str) -> None:
@@ -51,31 +52,44 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.RECORDS, resource_type)
     if parts:
-        _suspect_deletes(session, source_job, resource_type, parts)
-        while _decide_all(session, source_job, resource_type, parts):
-            continue  # some records were edited here meanwhile: compare those again
+        again = False
+        while _decide_all(session, source_job, resource_type, parts, again=again):
+            again = True  # some records were edited here meanwhile: compare those once more
     with session.transaction() as transaction:
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
 
 
-def _suspect_deletes(session: JobSession, source_job: str, resource_type: str, parts: list[Part]) -> None:
+def _suspect_deletes(session: JobSession, analysis: Analysis, resource_type: str) -> None:
     """What the vendor says it deleted is read again before anything is deleted here; too many are held."""
-    with session.home.analysis() as analysis:
-        _classify(session, analysis, source_job, resource_type, parts)
-        found = analysis.table("select distinct remote_id from classified where outcome = 'deletion'")
+    found = analysis.table("select distinct remote_id from classified where outcome = 'deletion'")
     remote_ids: list[str] = found.column("remote_id").to_pylist()
     if remote_ids:
         with session.transaction() as transaction:
             suspect_deletes(session, transaction, resource_type, remote_ids, Reason.DELETE_EVIDENCE)
 
 
-def _decide_all(session: JobSession, source_job: str, resource_type: str, parts: list[Part]) -> int:
+def _count_missed(session: JobSession, analysis: Analysis, resource_type: str) -> None:
+    """Changes older than any incremental read would ask for again: incremental missed them (§2.4)."""
+    with session.home.database.read() as transaction:
+        mark = watermarks_of(transaction, session.connection.name).get(resource_type)
+    if session.request.type is not JobType.FULL_SYNC or mark is None:
+        return
+    asked_from = mark - timedelta(seconds=session.connection.read.overlap_seconds)
+    missed = analysis.table(load_query("count_missed"), [asked_from]).column(0)[0].as_py()
+    with session.transaction() as transaction:
+        session.count(transaction, resource_type, Stage.RECONCILE, missed=missed)
+
+
+def _decide_all(session: JobSession, source_job: str, resource_type: str, parts: list[Part], *, again: bool) -> int:
     """Compare everything that is not committed yet, and commit it; returns how many rows had to be put off."""
     put_off = 0
     with session.home.analysis() as analysis:
         _classify(session, analysis, source_job, resource_type, parts)
+        if not again:
+            _suspect_deletes(session, analysis, resource_type)
+            _count_missed(session, analysis, resource_type)
         undecided = _undecided(session.home, analysis, parts)
         for group in _in_groups(undecided, session.home.settings.commit_rows):
             late = 0
@@ -94,7 +108,8 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
     home, connection = session.home, session.connection.name
     analysis.run(
         "create temp table incoming"
-        " (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar)"
+        " (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar,"
+        " last_updated timestamptz)"
     )
     with home.database.read() as transaction:
         newer = newer_extracts(transaction, source_job, connection, resource_type)
@@ -106,7 +121,7 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
     analysis.insert("create temp table busy as select * from arrow", busy)
     for number, part in enumerate(parts):
         analysis.insert(
-            "insert into incoming select ?, row, remote_id, content_hash, hash, evidence from arrow",
+            "insert into incoming select ?, row, remote_id, content_hash, hash, evidence, last_updated from arrow",
             numbered(home.landing.open_parts([part.path], columns=KEYS)),
             [number],
         )

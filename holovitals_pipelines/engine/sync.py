@@ -1,4 +1,4 @@
-"""The main job, whole: extract → transform → reconcile → write back → statistics, for one connection, without Dagster."""
+"""The main job of one connection, without Dagster: extract, transform, reconcile, write back, statistics."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import Direction
 from holovitals_pipelines.store.warehouse import publish
 
+
 def run_sync(
     home: Home, request: SyncRequest, *, progress: Progress | None = None, adapter_for: AdapterFactory = vendor_adapter
 ) -> JobReport:
@@ -30,9 +31,7 @@ def run_sync(
     the whole job. Raises ConfigurationError and JobBusyError before anything is started, JobError when the job was
     taken over; a foreign exception ends the job as FAILED and is raised.
     """
-    with open_session(
-        home, request, owner=worker_name(), progress=progress, adapter_for=adapter_for
-    ) as session:
+    with open_session(home, request, owner=worker_name(), progress=progress, adapter_for=adapter_for) as session:
         try:
             if request.direction is not Direction.OUTBOUND:
                 extract(session, session.open_adapter())

@@ -74,6 +74,8 @@ class Outcome:
     pushed: int = 0
     removed: int = 0
     refused_writes: int = 0
+    missed: int = 0
+    """Changes a full read found that incremental reads would never have brought: missed_by_incremental."""
     extract_seconds: float = 0.0
     transform_seconds: float = 0.0
     reconcile_seconds: float = 0.0

@@ -16,7 +16,16 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, stream_arrow, update_rows
 from holovitals_pipelines.store.dirty import Reason, mark_links
-from holovitals_pipelines.store.tables import link, outbox, quarantine, record, record_version, shadow, sync_conflict
+from holovitals_pipelines.store.tables import (
+    dirty_link,
+    link,
+    outbox,
+    quarantine,
+    record,
+    record_version,
+    shadow,
+    sync_conflict,
+)
 
 HASH = pa.binary(16)
 
@@ -59,6 +68,28 @@ def remote_ids(transaction: sa.Connection, connection: str, resource_type: str) 
         link.c.connection == connection, link.c.resource_type == resource_type, link.c.state == "active"
     )
     return list(transaction.execute(query).scalars())
+
+
+def unsent_links(transaction: sa.Connection, connection: str) -> list[tuple[str, str, str, str | None]]:
+    """Links whose record is not what local held at the last agreement, although nothing waits to be done about it.
+
+    (link id, connection, resource type, remote id), ready to be marked.
+    """
+    held = sa.select(sync_conflict.c.link_id).where(sync_conflict.c.status.in_(("DETECTED", "PENDING_REVIEW")))
+    writing = sa.select(outbox.c.link_id).where(outbox.c.state.in_(("pending", "inflight")))
+    marked = sa.select(dirty_link.c.link_id)
+    changed = sa.or_(
+        sa.and_(record.c.state == "active", record.c.hash.is_distinct_from(shadow.c.local_hash)),
+        sa.and_(record.c.state == "deleted", shadow.c.local_hash.is_not(None)),
+    )
+    query = (
+        sa.select(link.c.link_id, link.c.connection, link.c.resource_type, link.c.remote_id)
+        .join(record, record.c.record_id == link.c.record_id)
+        .outerjoin(shadow, shadow.c.link_id == link.c.link_id)
+        .where(link.c.connection == connection, link.c.state.in_(("active", "pending")), changed)
+        .where(*(link.c.link_id.not_in(known) for known in (held, writing, marked)))
+    )
+    return [(row.link_id, row.connection, row.resource_type, row.remote_id) for row in transaction.execute(query)]
 
 
 def count_living(transaction: sa.Connection, connection: str, resource_type: str) -> int:

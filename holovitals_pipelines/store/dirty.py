@@ -13,6 +13,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 
 from holovitals_pipelines.store.bulk import Row, fetch_by_keys, insert_rows
+from holovitals_pipelines.store.events import complete_events
 from holovitals_pipelines.store.tables import dirty_link, link
 
 
@@ -112,6 +113,12 @@ def count_marks(transaction: sa.Connection, connection: str) -> dict[tuple[str, 
     return {(kind, reason): count for kind, reason, count in transaction.execute(query)}
 
 
-def clear_mark(transaction: sa.Connection, mark: Mark) -> None:
-    """Clear the mark as it was read; one that was set again since stays."""
-    transaction.execute(dirty_link.delete().where(dirty_link.c.link_id == mark.link_id, dirty_link.c.mark == mark.mark))
+def clear_marks(transaction: sa.Connection, marks: Sequence[Mark]) -> None:
+    """Clear marks as they were read; one that was set again since stays. Events of cleared links are completed."""
+    if not marks:
+        return
+    query = dirty_link.delete().where(
+        dirty_link.c.link_id == sa.bindparam("link"), dirty_link.c.mark == sa.bindparam("as_read")
+    )
+    transaction.execute(query, [{"link": mark.link_id, "as_read": mark.mark} for mark in marks])
+    complete_events(transaction, [mark.link_id for mark in marks])

@@ -36,6 +36,7 @@ webhook_log = Table(
     Column("source", String(64), primary_key=True),
     Column("event_id", String(256), primary_key=True),
     Column("event_type", String(32), nullable=False),
+    Column("link_id", String(32), comment="the link it is about; null where that cannot be told"),
     Column("status", String(16), nullable=False),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_at", UtcTimestamp),
@@ -43,6 +44,7 @@ webhook_log = Table(
     Column("body", LargeBinary, nullable=False),
     Column("received_at", UtcTimestamp, nullable=False),
     Index(None, "status", "next_at"),
+    Index(None, "link_id"),
     comment="The inbox: every webhook event, stored before it is acknowledged.",
 )
 

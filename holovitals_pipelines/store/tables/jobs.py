@@ -202,6 +202,7 @@ sync_statistics = Table(
             ("pushed", "writes the vendor confirmed"),
             ("removed", "records deleted here because the vendor deleted them"),
             ("refused_writes", "writes the vendor refused"),
+            ("missed", "changes a full read found that incremental reads had missed"),
         ]
     ],
     Column("extract_seconds", Float, nullable=False, default=0.0),

@@ -271,7 +271,28 @@ def upgrade() -> None:
                 comment="writes the vendor refused",
             )
         )
+        batch_op.add_column(
+            sa.Column(
+                "missed",
+                sa.BigInteger(),
+                server_default="0",
+                nullable=False,
+                comment="changes a full read found that incremental reads had missed",
+            )
+        )
         batch_op.add_column(sa.Column("write_back_seconds", sa.Float(), server_default="0", nullable=False))
+
+    with op.batch_alter_table("webhook_log", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column(
+                "link_id",
+                sa.String(length=32),
+                nullable=True,
+                comment="the link it is about; null where that cannot be told",
+            )
+        )
+        batch_op.create_index(batch_op.f("ix_webhook_log_link_id"), ["link_id"], unique=False)
+
     if op.get_bind().dialect.name == "postgresql":  # SQLite keeps no comments
         for table, column, comment in _COMMENTS:
             op.alter_column(table, column, comment=comment)
