@@ -10,27 +10,26 @@ import typer
 from pydantic.fields import FieldInfo
 
 from holovitals_pipelines import __version__
-from holovitals_pipelines.cli import connections_commands, demo_command, jobs_commands, ui_command
+from holovitals_pipelines.cli import (
+    audit_commands,
+    connections_commands,
+    demo_command,
+    jobs_commands,
+    sync_commands,
+    ui_command,
+)
 from holovitals_pipelines.cli.output import (
     FAILED,
     console,
-    errors,
     explain,
     print_json,
-    print_outcome,
     readable_errors,
-    report_as_json,
     say,
 )
-from holovitals_pipelines.cli.progress import StageBars
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home, open_home
 from holovitals_pipelines.engine.maintenance import damaged_parts, sweep_landing_zone
-from holovitals_pipelines.engine.progress import Progress
-from holovitals_pipelines.engine.sync import run_sync
 from holovitals_pipelines.model.errors import HoloVitalsError, StoreError
-from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest
-from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, JobType
 from holovitals_pipelines.settings import Settings, redacted
 
 app = typer.Typer(
@@ -44,60 +43,17 @@ app = typer.Typer(
 app.command("demo")(demo_command.demo)
 app.command("sandbox")(demo_command.sandbox)
 app.command("ui")(ui_command.ui)
+app.command("sync")(sync_commands.sync)
+app.command("writeback")(sync_commands.writeback)
+app.command("anti-entropy")(sync_commands.anti_entropy)
 app.add_typer(connections_commands.app, name="connections")
 app.add_typer(jobs_commands.app, name="jobs")
 app.command("quarantine")(jobs_commands.quarantine)
+app.command("standing")(sync_commands.standing)
+app.add_typer(audit_commands.audit_app, name="audit")
 app.command("stats")(jobs_commands.stats)
 
 AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
-
-
-@app.command()
-def sync(
-    connections: Annotated[
-        list[str] | None, typer.Argument(help="connections to sync; default: all enabled ones")
-    ] = None,
-    full: Annotated[bool, typer.Option("--full", help="read everything again, whatever the watermarks say")] = False,
-    resource_type: Annotated[list[str] | None, typer.Option("--type", "-t", help="only these resource types")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Run the main job: extract, validate, reconcile, commit, statistics.
-
-    Give the names of the connections to sync, or none for all that are enabled. A job that was killed goes on where it
-    stopped; a connection that fails does not stop the others. Exit code 1 when any job failed: something could not be
-    read. Resources that were refused one by one are in quarantine and fail no job.
-
-    ```
-    holovitals sync                        # what has changed, everywhere
-    holovitals sync clinic --full          # everything of one connection
-    holovitals sync clinic -t Observation  # one resource type
-    ```
-    """
-    with readable_errors(as_json), open_home() as home:
-        names = connections or [name for name, connection in home.connections.items() if connection.enabled]
-        for name in names:
-            home.connection(name)
-        kind = JobType.FULL_SYNC if full else JobType.RESOURCE_SYNC if resource_type else JobType.INCREMENTAL_SYNC
-        with StageBars(errors) as bars:
-            reports = [_sync_one(home, SyncRequest(name, kind, tuple(resource_type or ())), bars) for name in names]
-    if as_json:
-        print_json([report_as_json(report) for report in reports])
-    elif not reports:
-        say(console, "No connection is declared. Try `holovitals demo`, or `holovitals connections --help`.")
-    else:
-        print_outcome(console, "What the sync did", reports)
-    if not all(report.succeeded for report in reports):
-        raise typer.Exit(FAILED)
-
-
-def _sync_one(home: Home, request: SyncRequest, progress: Progress) -> JobReport:
-    """The report of the job; for one that could not begin, a report that says why, so that the others go on."""
-    try:
-        return run_sync(home, request, progress=progress)
-    except HoloVitalsError as error:
-        said = ReportedError(ErrorSeverity.CRITICAL, error.code, error.message, error.remedy, None, error.place, None)
-        provider = home.connection(request.connection).provider
-        return JobReport("", request.connection, provider, request.type, JobStatus.FAILED, 0, {}, (said,), 1)
 
 
 @app.command()

@@ -173,7 +173,7 @@ def _cells(outcome: Outcome) -> list[str]:
     cells = []
     for name in COUNTS:
         value = getattr(outcome, name)
-        alarming = value and name in ("conflicts", "quarantined")
+        alarming = value and (name == "quarantined" or (name == "conflicts" and outcome.held))
         cells.append(f"[yellow]{value:,}[/]" if alarming else f"{value:,}" if value else "[dim]·[/]")
     return cells
 
@@ -193,8 +193,14 @@ def _remarks(report: JobReport) -> list[str]:
     counted = [
         (total.duplicates, "came more than once in this read; one reading of each was taken"),
         (total.superseded, "were older than what is known already and were passed over"),
-        (total.deletions, "were reported deleted by the vendor; the records are kept"),
-        (total.absent, "known before were not in this full read; nothing was deleted for that"),
+        (total.deletions, "were reported deleted by the vendor; each is read again before anything is deleted here"),
+        (total.absent, "known before were not in this full read; each is read by itself before anything is deleted"),
+        (total.removed, "were deleted here, because the vendor has deleted them"),
+        (total.pushed, "changes were written to the vendor, and confirmed"),
+        (total.resolved, "times both sides had changed and it was decided by policy"),
+        (total.held, "conflicts wait for a person: holovitals conflicts list"),
+        (total.refused_writes, "writes were refused by the vendor: see the errors"),
+        (total.missed, "changes had been missed by incremental reads"),
     ]
     return [f"{count:,} {what}" for count, what in counted if count]
 

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
+from holovitals_pipelines.engine.auditing import sign_head
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone, worker_name
-from holovitals_pipelines.model.errors import HoloVitalsError, JobError
+from holovitals_pipelines.model.errors import HoloVitalsError, JobError, StoreError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, Dataset, ErrorSeverity, JobStatus, Stage
 from holovitals_pipelines.store import errors, jobs, leases, stages
@@ -108,6 +109,7 @@ def end_job(session: JobSession, failure: HoloVitalsError | None = None) -> JobR
     `failure` is an error that ended the whole job; a cancelled job ends CANCELLED.
     """
     now = session.now()
+    _sign_audit_head(session)
     with session.transaction() as transaction:
         job = jobs.get_job(transaction, session.job_id)
         rows = stages.stages_of(transaction, session.job_id)
@@ -137,6 +139,16 @@ def end_job(session: JobSession, failure: HoloVitalsError | None = None) -> JobR
             status = JobStatus.CANCELLED if failure.code == CANCELLED else JobStatus.FAILED
             jobs.move(transaction, job.job_id, status, now, error=failure)
     return report_of(session.home, session.job_id)
+
+
+def _sign_audit_head(session: JobSession) -> None:
+    """Keep the log's head outside the store. A head that cannot be vouched for is an alarm, not a failed sync."""
+    try:
+        sign_head(session.home)
+    except StoreError as error:
+        with session.transaction() as transaction:
+            problem = as_problem(error, None, ErrorSeverity.CRITICAL)
+            session.add_errors(transaction, Stage.WRITE_BACK, [problem])
 
 
 def end_job_of_run(home: Home, run_id: str, failure: HoloVitalsError) -> JobReport | None:

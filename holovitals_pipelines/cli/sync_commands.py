@@ -1,0 +1,177 @@
+"""`holovitals sync`, `writeback`, `anti-entropy`, `standing`: bring both sides into agreement; list what stays apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from holovitals_pipelines.cli.output import (
+    FAILED,
+    console,
+    errors,
+    plain_table,
+    print_json,
+    print_outcome,
+    readable_errors,
+    report_as_json,
+    say,
+)
+from holovitals_pipelines.cli.progress import StageBars
+from holovitals_pipelines.engine.anti_entropy import compare_sides
+from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.progress import Progress
+from holovitals_pipelines.engine.standing import list_standing
+from holovitals_pipelines.engine.sync import run_sync
+from holovitals_pipelines.model.errors import HoloVitalsError
+from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest
+from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, JobStatus, JobType
+
+AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
+Connections = Annotated[list[str] | None, typer.Argument(help="names of connections; default: all enabled ones")]
+
+
+def sync(
+    connections: Connections = None,
+    full: Annotated[bool, typer.Option("--full", help="read everything again, whatever the watermarks say")] = False,
+    resource_type: Annotated[list[str] | None, typer.Option("--type", "-t", help="only these resource types")] = None,
+    direction: Annotated[
+        Direction, typer.Option(help="INBOUND writes nothing to the vendor, OUTBOUND reads nothing new from it")
+    ] = Direction.BIDIRECTIONAL,
+    allow_deletes: Annotated[
+        bool,
+        typer.Option("--allow-deletes", help="let a mass deletion through that was held; look at the vendor first"),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job: extract, validate, reconcile, commit, write back, statistics.
+
+    Give the names of the connections to sync, or none for all that are enabled. A job that was killed goes on where it
+    stopped; a connection that fails does not stop the others. Exit code 1 when any job failed: something could not be
+    read. Resources that were refused one by one are in quarantine and fail no job; conflicts wait in
+    `holovitals conflicts list`. Nothing is written to a vendor unless its connection says `write: {enabled: true}`.
+
+    ```
+    holovitals sync                        # what has changed, everywhere
+    holovitals sync clinic --full          # everything of one connection
+    holovitals sync clinic -t Observation  # one resource type
+    ```
+    """
+    kind = JobType.FULL_SYNC if full else JobType.RESOURCE_SYNC if resource_type else JobType.INCREMENTAL_SYNC
+    types = tuple(resource_type or ())
+    with readable_errors(as_json), open_home() as home:
+        requests = [
+            SyncRequest(name, kind, types, direction=direction, allow_deletes=allow_deletes)
+            for name in _named(home, connections)
+        ]
+        reports = _run(home, requests)
+    _tell("What the sync did", reports, as_json)
+
+
+def writeback(connections: Connections = None, as_json: AsJson = False) -> None:
+    """Decide what is marked and send what waits, without reading anything else from the vendor.
+
+    After local edits and after decisions on conflicts: each link concerned is read, decided from current facts and, if
+    need be, written under the vendor's version. `holovitals sync` does the same at its end.
+
+    ```
+    holovitals writeback clinic
+    ```
+    """
+    with readable_errors(as_json), open_home() as home:
+        requests = [
+            SyncRequest(name, JobType.INCREMENTAL_SYNC, direction=Direction.OUTBOUND)
+            for name in _named(home, connections)
+        ]
+        reports = _run(home, requests)
+    _tell("What was written back", reports, as_json)
+
+
+def anti_entropy(connections: Connections = None, as_json: AsJson = False) -> None:
+    """Compare ids and hashes of both sides in full, bring in what differs, and count what incremental syncs missed.
+
+    Meant for once a day. Known resources that the full read does not show are read one by one; changes here that
+    nothing had marked are sent. Exit code 1 when a job failed.
+
+    ```
+    holovitals anti-entropy clinic
+    ```
+    """
+    with readable_errors(as_json), open_home() as home, StageBars(errors) as bars:
+        found = [compare_sides(home, name, progress=bars) for name in _named(home, connections)]
+    if as_json:
+        print_json(
+            [
+                {"job": report_as_json(one.job), "types": {name: asdict(row) for name, row in one.types.items()}}
+                for one in found
+            ]
+        )
+    else:
+        table = plain_table("connection", "resource type", ">compared", ">missed", ">unsent", ">absent")
+        for one in found:
+            for name, row in one.types.items():
+                cells = (row.compared, row.missed, row.unsent, row.absent)
+                table.add_row(one.job.connection, name, *(f"{cell:,}" for cell in cells))
+        console.print(table)
+        say(console, "missed: by incremental reads. unsent: changed here, marked by nothing. absent: read one by one.")
+    if not all(one.job.succeeded for one in found):
+        raise typer.Exit(FAILED)
+
+
+def standing(
+    connection: Annotated[str | None, typer.Option(help="only this connection")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="how many to list")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what differs between here and a vendor, and stays so: the vendor's API takes no write there.
+
+    The worst first. Elements only: values are health data (`holovitals records links RECORD` shows one record's).
+    """
+    with readable_errors(as_json), open_home() as home:
+        rows = list_standing(home.database, connection=connection, limit=limit)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    if not rows:
+        say(console, "Both sides hold the same, wherever they can.")
+        return
+    table = plain_table("severity", "connection", "resource type", "record", "element", "why", "since")
+    for row in rows:
+        since = f"{row.since:%Y-%m-%d %H:%M}"
+        table.add_row(row.severity, row.connection, row.resource_type, row.record_id, row.element, row.reason, since)
+    console.print(table)
+
+
+def _named(home: Home, connections: Sequence[str] | None) -> list[str]:
+    names = list(connections or [name for name, one in home.connections.items() if one.enabled])
+    for name in names:
+        home.connection(name)
+    return names
+
+
+def _run(home: Home, requests: Sequence[SyncRequest]) -> list[JobReport]:
+    with StageBars(errors) as bars:
+        return [_one(home, request, bars) for request in requests]
+
+
+def _one(home: Home, request: SyncRequest, progress: Progress) -> JobReport:
+    """The report of the job; for one that could not begin, a report that says why, so that the others go on."""
+    try:
+        return run_sync(home, request, progress=progress)
+    except HoloVitalsError as error:
+        said = ReportedError(ErrorSeverity.CRITICAL, error.code, error.message, error.remedy, None, error.place, None)
+        provider = home.connection(request.connection).provider
+        return JobReport("", request.connection, provider, request.type, JobStatus.FAILED, 0, {}, (said,), 1)
+
+
+def _tell(title: str, reports: Sequence[JobReport], as_json: bool) -> None:
+    if as_json:
+        print_json([report_as_json(report) for report in reports])
+    elif not reports:
+        say(console, "No connection is declared. Try `holovitals demo`, or `holovitals connections --help`.")
+    else:
+        print_outcome(console, title, reports)
+    if not all(report.succeeded for report in reports):
+        raise typer.Exit(FAILED)
