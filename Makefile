@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: help demo test ui bench lint format lock pictures clean
+.PHONY: help demo test ui bench proof lint format lock pictures clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -38,6 +38,9 @@ format: $(VENV)/.dev ## format the code
 
 bench: $(VENV)/.dev ## measure resources per CPU-second and peak memory, beside baselines
 	@$(RUN)/python -m benchmarks $(ARGS)
+
+proof: $(VENV)/.dev ## prove the sync protocol: simulated vendors, crashes, mutants; writes docs/proof.md
+	@$(RUN)/python -m proof --write docs/proof.md $(ARGS)
 
 lock: $(VENV)/.dev ## compile the dependency locks anew
 	$(RUN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -61,6 +61,22 @@ def measure(folder: Path, size: int, console: Console) -> dict[str, Cost]:
         for name in ("first load", "unchanged re-sync"):
             with console.status(name):
                 costs[name] = run_case("pipeline", home=str(folder / "home"), base_url=running.base_urls["fhir"])
+    return costs | kernel_costs(folder, size, console)
+
+
+def kernel_costs(folder: Path, size: int, console: Console) -> dict[str, Cost]:
+    """The sync kernel by itself, over snapshots of the same size."""
+    costs = {}
+    for name, case in (("detection, hashes only", "detection"), ("reconcile, 1 % in conflict", "conflict_tables")):
+        place = folder / case
+        place.mkdir()
+        with console.status(name):
+            costs[name] = run_case(case, folder=str(place), rows=size)
+        shutil.rmtree(place)
+    with console.status("field merge"):
+        costs["field merge"] = run_case("field_merge")
+    with console.status("audit log"):
+        costs["audit log"] = run_case("audit_chain", entries=size)
     return costs
 
 

@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+from benchmarks.agreement import conflict_tables, detection
+from benchmarks.audit_chain import audit_chain
+from benchmarks.field_merge import field_merge
 from benchmarks.measure import Stopwatch
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
 from holovitals_pipelines.model.vocabulary import JobType, Provider
@@ -76,8 +79,9 @@ def pipeline(home: str, base_url: str) -> None:
     from holovitals_pipelines.engine.home import open_home
     from holovitals_pipelines.engine.jobs import end_job, open_session
     from holovitals_pipelines.engine.reconcile import reconcile
-    from holovitals_pipelines.engine.sync import publish_statistics, vendor_adapter
+    from holovitals_pipelines.engine.sync import publish_statistics
     from holovitals_pipelines.engine.transform import transform
+    from holovitals_pipelines.engine.vendors import vendor_adapter
     from holovitals_pipelines.engine.worker import worker_name
     from holovitals_pipelines.model.job import SyncRequest
     from holovitals_pipelines.settings import Settings, save_connections
@@ -106,7 +110,21 @@ def pipeline(home: str, base_url: str) -> None:
     watch.report(report.total.extracted)
 
 
-CASES = {case.__name__: case for case in (read_lines, parse, canonical, check, duckdb_parquet, pipeline)}
+CASES = {
+    case.__name__: case
+    for case in (
+        read_lines,
+        parse,
+        canonical,
+        check,
+        duckdb_parquet,
+        pipeline,
+        detection,
+        conflict_tables,
+        field_merge,
+        audit_chain,
+    )
+}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](**json.loads(sys.argv[2]))

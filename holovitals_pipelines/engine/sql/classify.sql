@@ -21,6 +21,7 @@ select
         when overruled.remote_id is not null then 'superseded'
         when s.link_id is null then 'created'
         when s.seen_document = i.content_hash and not s.deleted then 'committed'
+        when s.link_state = 'unlinked' then 'unlinked'
         when busy.link_id is not null or s.link_state <> 'active' or s.record_state = 'deleted' then 'decide'
         when s.local_hash is distinct from s.remote_hash then 'decide'
         when i.hash = s.remote_hash and s.record_hash = s.remote_hash then 'agreed'
