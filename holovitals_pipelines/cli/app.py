@@ -12,9 +12,12 @@ from pydantic.fields import FieldInfo
 from holovitals_pipelines import __version__
 from holovitals_pipelines.cli import (
     audit_commands,
+    conflicts_commands,
     connections_commands,
     demo_command,
     jobs_commands,
+    links_commands,
+    records_commands,
     sync_commands,
     ui_command,
 )
@@ -50,6 +53,9 @@ app.add_typer(connections_commands.app, name="connections")
 app.add_typer(jobs_commands.app, name="jobs")
 app.command("quarantine")(jobs_commands.quarantine)
 app.command("standing")(sync_commands.standing)
+app.add_typer(conflicts_commands.conflicts_app, name="conflicts")
+app.add_typer(records_commands.records_app, name="records")
+app.add_typer(links_commands.links_app, name="links")
 app.add_typer(audit_commands.audit_app, name="audit")
 app.command("stats")(jobs_commands.stats)
 

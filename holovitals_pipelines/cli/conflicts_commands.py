@@ -5,34 +5,39 @@ Law: values of resources are shown by `conflicts show`, and before a question is
 
 from __future__ import annotations
 
-import getpass
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from holovitals_pipelines.cli.output import console, plain_table, print_json, readable_errors, say
+from holovitals_pipelines.cli.acting import acting
+from holovitals_pipelines.cli.conflict_output import (
+    SHORT_ID,
+    listed_as_json,
+    needs_approval,
+    print_list,
+    print_shown,
+    print_statistics,
+    shown_as_json,
+    statistics_as_json,
+)
+from holovitals_pipelines.cli.output import console, print_json, readable_errors, say
 from holovitals_pipelines.engine.choices import Choice
-from holovitals_pipelines.engine.conflict_statistics import ConflictStatistics, conflict_statistics
+from holovitals_pipelines.engine.conflict_statistics import conflict_statistics
 from holovitals_pipelines.engine.conflict_view import (
-    Row,
     ShownConflict,
-    elements_apart,
+    decision_code,
     find_conflict_id,
     matching_conflicts,
-    rows_of,
     show_conflict,
 )
-from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.revert import revert_conflict
 from holovitals_pipelines.engine.review import approve_conflict, decide_conflict, mark_reviewed
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStatus, ResolutionStrategy
 from holovitals_pipelines.store.conflicts import OPEN, StoredConflict
-from holovitals_pipelines.sync.facts import WHOLE
 
 conflicts_app = typer.Typer(
     help="List conflicts, look at one side by side, decide it, undo it.",
@@ -50,8 +55,6 @@ Revision = Annotated[
     typer.Option("--revision", metavar="N", min=1, help="the revision you looked at; needed outside a terminal"),
 ]
 
-_SHORT_ID = 8
-_ABSENT = "(not there)"
 _BY_A_PERSON = tuple(
     strategy.value
     for strategy in ResolutionStrategy
@@ -109,11 +112,11 @@ def list_conflicts(
             limit=limit,
         )
     if as_json:
-        print_json([_listed_as_json(conflict, elements) for conflict, elements in found])
+        print_json([listed_as_json(conflict, elements) for conflict, elements in found])
     elif not found:
         say(console, "There is no such conflict.")
     else:
-        _print_list(found)
+        print_list(found)
         if len(found) == limit:
             say(console, f"The first {limit} are shown; more with --limit.")
 
@@ -124,167 +127,20 @@ def _one_of(option: str, value: str, known: Mapping[str, Any]) -> str:
     return value
 
 
-def _print_list(found: Sequence[tuple[StoredConflict, tuple[str, ...]]]) -> None:
-    table = plain_table("conflict", "severity", "status", "type", "resource", "connection", "in conflict", "due")
-    for conflict, elements in found:
-        cells = (
-            conflict.conflict_id[:_SHORT_ID],
-            (conflict.severity or "-").lower(),
-            _status(conflict),
-            conflict.type.lower().replace("_", "-"),
-            conflict.resource_type,
-            conflict.connection,
-            ", ".join(elements).replace(WHOLE, "whole resource") or "-",
-            _due(conflict),
-        )
-        table.add_row(*map(Text, cells))
-    console.print(table)
-
-
-def _status(conflict: StoredConflict) -> str:
-    if conflict.status in OPEN and conflict.decision is not None:
-        return "needs approval" if conflict.two_person and not conflict.approved_by else "decided"
-    return conflict.status.lower().replace("_", " ")
-
-
-def _due(conflict: StoredConflict) -> str:
-    if conflict.due_at is None or conflict.status not in OPEN:
-        return "-"
-    overdue = " overdue" if conflict.due_at < datetime.now(UTC) else ""
-    return f"{conflict.due_at:%m-%d %H:%M}{overdue}"
-
-
-def _listed_as_json(conflict: StoredConflict, elements: Sequence[str]) -> dict[str, Any]:
-    """Nothing that names a patient or was typed by a person."""
-    return {
-        "conflictId": conflict.conflict_id,
-        "connection": conflict.connection,
-        "resourceType": conflict.resource_type,
-        "recordId": conflict.record_id,
-        "type": conflict.type,
-        "severity": conflict.severity,
-        "status": conflict.status,
-        "strategy": conflict.strategy,
-        "revision": conflict.revision,
-        "elements": list(elements),
-        "units": conflict.units,
-        "twoPerson": bool(conflict.two_person),
-        "rule": conflict.rule,
-        "policyVersion": conflict.policy_version,
-        "detectedAt": _instant(conflict.detected_at),
-        "dueAt": _instant(conflict.due_at),
-        "decided": conflict.decision is not None or conflict.decided_at is not None,
-        "decidedBy": conflict.decided_by,
-        "decidedAt": _instant(conflict.decided_at),
-        "approvedBy": conflict.approved_by,
-        "postReview": conflict.post_review,
-        "reopened": conflict.reopened or 0,
-    }
-
-
-def _instant(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None
-
-
 @conflicts_app.command("show")
 def show(conflict_id: ConflictId, as_json: AsJson = False) -> None:
     """One conflict, unit by unit: what both sides agreed on last, what each holds now, and what is proposed.
 
-    **This prints health data.** `local` is what is held here, `remote` what the vendor holds. Values are JSON. In the
-    JSON answer each value is a text that holds JSON, so that no digit is lost.
+    **This prints health data.** The beginning of the id is enough, here and in the other commands. `local` is what is
+    held here, `remote` what the vendor holds. Values are JSON; in the JSON answer each value is a text that holds JSON,
+    so that no digit is lost.
     """
     with readable_errors(as_json), open_home() as home:
         shown = show_conflict(home.database, find_conflict_id(home.database, conflict_id))
     if as_json:
-        print_json(_shown_as_json(shown))
+        print_json(shown_as_json(shown))
     else:
-        _print_shown(shown)
-
-
-def _shown_as_json(shown: ShownConflict) -> dict[str, Any]:
-    conflict = shown.conflict
-    elements = tuple(sorted({unit.element or "" for unit in shown.open_units}))
-    return {
-        **_listed_as_json(conflict, elements),
-        "patient": conflict.patient,
-        "reason": conflict.reason,
-        "localBy": shown.local_by,
-        "localUpdated": _instant(conflict.local_updated),
-        "remoteBy": conflict.connection,
-        "remoteUpdated": _instant(conflict.remote_updated),
-        "reviewedBy": conflict.reviewed_by,
-        "rows": [_row_as_json(row) for row in _rows(shown)],
-        "history": [
-            {"seq": h.seq, "at": h.at.isoformat(), "actor": h.actor, "action": h.action, "reason": h.reason}
-            for h in shown.history
-        ],
-    }
-
-
-def _rows(shown: ShownConflict) -> list[Row]:
-    rows = rows_of(shown)
-    if any(row.unit == WHOLE for row in rows):
-        rows += elements_apart(shown)
-    return rows
-
-
-def _row_as_json(row: Row) -> dict[str, Any]:
-    names = ("number", "unit", "element", "kind", "severity", "rule", "base", "local", "remote", "proposal", "why")
-    told = {name: getattr(row, name) for name in names}
-    return told | {"baseRemote": row.base_remote, "chosenSide": row.chosen_side, "undecided": row.undecided}
-
-
-def _print_shown(shown: ShownConflict) -> None:
-    conflict = shown.conflict
-    severity = (conflict.severity or "not graded").lower()
-    head = f"{conflict.type} of a {conflict.resource_type} at {conflict.connection}: "
-    say(console, Text.assemble((head, "bold"), (severity, "bold yellow"), f", {_status(conflict)}"))
-    say(console, f"  conflict {conflict.conflict_id}, revision {conflict.revision}, record {conflict.record_id}")
-    say(console, f"  local  written {_when(conflict.local_updated)} by {shown.local_by or 'nobody known'}")
-    say(console, f"  remote written {_when(conflict.remote_updated)} at {conflict.connection}")
-    if conflict.reason:
-        say(console, f"  {conflict.decided_by or 'the policy'}: {conflict.reason}")
-    if conflict.two_person:
-        say(console, "  a decision counts once a second person has approved it")
-    for row in _rows(shown):
-        _print_row(row)
-    if shown.history:
-        say(console, Text("\nWhat happened", style="bold"))
-    for happening in shown.history:
-        why = f": {happening.reason}" if happening.reason else ""
-        say(
-            console,
-            f"  {happening.at:%Y-%m-%d %H:%M:%S} entry {happening.seq} {happening.action}, {happening.actor}{why}",
-        )
-
-
-def _when(at: datetime | None) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC" if at is not None else "at an unknown time"
-
-
-def _print_row(row: Row) -> None:
-    number = f"{row.number} " if row.number is not None else "  "
-    grade = f"  {row.severity.lower()}" if row.severity else ""
-    rule = f" ({row.rule})" if row.rule else ""
-    kind = "" if row.number is not None else f"  {row.kind}"
-    name = "* the whole resource" if row.unit == WHOLE else row.unit
-    say(console, Text.assemble("\n", number, (name, "bold"), (grade, "yellow"), rule, kind))
-    whole = row.unit == WHOLE
-    lines = [("base", row.base), ("local", row.local), ("remote", row.remote)]
-    if row.base_remote is not None:
-        lines.insert(1, ("base (remote)", row.base_remote))
-    for label, value in lines:
-        shown = _ABSENT if value is None else "as below" if whole else value
-        say(console, f"    {label:<13} {shown}")
-    if row.undecided:
-        say(console, f"    {'proposal':<13} to be decided")
-    elif row.kind != "part" and not whole:
-        side = f" ({row.chosen_side})" if row.chosen_side else ""
-        say(console, f"    {'proposal':<13} {_ABSENT if row.proposal is None else row.proposal}{side}")
-    elif row.chosen_side:
-        say(console, f"    {'proposal':<13} {row.chosen_side}")
-    if row.why:
-        say(console, f"    {'why':<13} {row.why}")
+        print_shown(shown)
 
 
 @conflicts_app.command("resolve")
@@ -328,7 +184,7 @@ def resolve(
             shown.conflict.conflict_id,
             how,
             revision=seen,
-            actor=actor or getpass.getuser(),
+            actor=acting(actor),
             reason=reason,
             choices=choices,
         )
@@ -363,42 +219,53 @@ def _ask(shown: ShownConflict, question: str, as_json: bool) -> int:
         raise typer.BadParameter(
             "say which revision you have looked at (`holovitals conflicts show`)", param_hint="--revision"
         )
-    _print_shown(shown)
+    print_shown(shown)
     typer.confirm(f"\n{question}", abort=True)
     return shown.conflict.revision
 
 
 def _report(conflict: StoredConflict, as_json: bool) -> None:
     if as_json:
-        print_json(_listed_as_json(conflict, ()) | {"appliedAtNextSync": not _waits_for_approval(conflict)})
-    elif _waits_for_approval(conflict):
+        print_json(listed_as_json(conflict) | {"appliedAtNextSync": not needs_approval(conflict)})
+    elif needs_approval(conflict):
         say(console, "Decided. It counts once a second person has approved it:")
-        short = conflict.conflict_id[:_SHORT_ID]
-        say(console, f"  holovitals conflicts approve {short} --revision {conflict.revision}")
+        short = conflict.conflict_id[:SHORT_ID]
+        seen = f"--revision {conflict.revision} --decision {decision_code(conflict)}"
+        say(console, f"  holovitals conflicts approve {short} {seen}")
     else:
         say(console, "Decided. It is applied at the next sync, or now:")
         say(console, f"  holovitals writeback {conflict.connection}")
 
 
-def _waits_for_approval(conflict: StoredConflict) -> bool:
-    return bool(conflict.two_person) and not conflict.approved_by
-
-
 @conflicts_app.command("approve")
-def approve(conflict_id: ConflictId, revision: Revision = None, actor: Actor = None, as_json: AsJson = False) -> None:
+def approve(
+    conflict_id: ConflictId,
+    revision: Revision = None,
+    decision: Annotated[
+        str | None, typer.Option(metavar="CODE", help="only this decision, by the code that `show` has for it")
+    ] = None,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
     """Agree, as a second person, to a decision on who a patient is. It counts from then on.
 
-    In a terminal the conflict is shown and you are asked, unless `--revision` says what you have looked at.
+    In a terminal the conflict is shown and you are asked, unless `--revision` says what you have looked at. Should the
+    first person decide otherwise meanwhile, `--decision` keeps you from approving what you have not seen.
 
     ```
-    holovitals conflicts approve 5fde --revision 1 --actor bob
+    holovitals conflicts approve 5fde --revision 1 --decision 0c1d2e3f --actor bob
     ```
     """
     with readable_errors(as_json), open_home() as home:
         shown = show_conflict(home.database, find_conflict_id(home.database, conflict_id))
-        seen = revision or _ask(shown, "Approve this decision?", as_json)
+        if revision is None:
+            revision, decision = _ask(shown, "Approve this decision?", as_json), decision_code(shown.conflict)
         approved = approve_conflict(
-            home.database, shown.conflict.conflict_id, revision=seen, actor=actor or getpass.getuser()
+            home.database,
+            shown.conflict.conflict_id,
+            revision=revision,
+            decision=decision,
+            actor=acting(actor),
         )
     _report(approved, as_json)
 
@@ -411,9 +278,9 @@ def reviewed(conflict_id: ConflictId, actor: Actor = None, as_json: AsJson = Fal
     """
     with readable_errors(as_json), open_home() as home:
         found = find_conflict_id(home.database, conflict_id)
-        done = mark_reviewed(home.database, found, actor=actor or getpass.getuser())
+        done = mark_reviewed(home.database, found, actor=acting(actor))
     if as_json:
-        print_json(_listed_as_json(done, ()))
+        print_json(listed_as_json(done))
     else:
         say(console, "Noted.")
 
@@ -436,7 +303,7 @@ def revert(
     """
     with readable_errors(as_json), open_home() as home:
         found = find_conflict_id(home.database, conflict_id)
-        undone = revert_conflict(home.database, found, actor=actor or getpass.getuser(), reason=reason)
+        undone = revert_conflict(home.database, found, actor=acting(actor), reason=reason)
     if as_json:
         record = undone.record
         told = {"recordId": record.record_id, "version": record.version, "state": record.state, "seq": undone.seq}
@@ -456,72 +323,6 @@ def statistics(
             home.connection(connection)
         told = conflict_statistics(home.database, connection)
     if as_json:
-        print_json(_statistics_as_json(told))
+        print_json(statistics_as_json(told))
     else:
-        _print_statistics(told)
-
-
-def _statistics_as_json(told: ConflictStatistics) -> dict[str, Any]:
-    return {
-        "total": told.total,
-        "open": told.open,
-        "overdue": told.overdue,
-        "clean": told.clean,
-        "automatic": told.automatic,
-        "byPeople": told.by_people,
-        "automaticShare": told.automatic_share,
-        "overridden": told.overridden,
-        "overriddenShare": told.overridden_share,
-        "reopened": told.reopened,
-        "reviewDue": told.review_due,
-        "medianSeconds": told.median_seconds,
-        "p95Seconds": told.p95_seconds,
-        "groups": [
-            {
-                "connection": group.connection,
-                "resourceType": group.resource_type,
-                "type": group.type,
-                "severity": group.severity,
-                "status": group.status,
-                "strategy": group.strategy,
-                "count": group.count,
-            }
-            for group in told.groups
-        ],
-        "contested": [
-            {"resourceType": one.resource_type, "element": one.element, "count": one.count} for one in told.contested
-        ],
-    }
-
-
-def _print_statistics(told: ConflictStatistics) -> None:
-    if not told.total:
-        say(console, "There is no conflict yet.")
-        return
-    say(console, f"{told.total:,} cases in which both sides changed; {told.clean:,} of them without contradiction")
-    say(console, f"  open        {told.open:,}, of which {told.overdue:,} are overdue")
-    say(console, f"  by policy   {told.automatic:,}{_share(told.automatic_share)}; {told.review_due:,} to be looked at")
-    say(console, f"  overridden  {told.overridden:,}{_share(told.overridden_share)} of those")
-    took = "" if told.median_seconds is None else f"; median {_span(told.median_seconds)}"
-    worst = "" if told.p95_seconds is None else f", 95th percentile {_span(told.p95_seconds)}"
-    say(console, f"  by people   {told.by_people:,}{took}{worst}")
-    say(console, f"  re-opened   {told.reopened:,}, because the values had changed")
-    table = plain_table("connection", "resource", "type", "severity", "status", "strategy", ">count")
-    for group in told.groups:
-        words = (group.type, group.severity or "-", group.status, group.strategy or "-")
-        plain = (word.lower().replace("_", " ") for word in words)
-        table.add_row(group.connection, group.resource_type, *plain, f"{group.count:,}")
-    console.print(table)
-    for one in told.contested:
-        say(console, f"  {one.count:>6,}  {one.resource_type}.{one.element}")
-
-
-def _share(share: float | None) -> str:
-    return "" if share is None else f" ({share:.0%})"
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+        print_statistics(told)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from holovitals_pipelines.store.agreements import link_id_of
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.dirty import Reason, mark_links
-from holovitals_pipelines.store.events import put_event, stored_body_hash
+from holovitals_pipelines.store.events import has_body, put_event
 
 
 class Receipt(StrEnum):
@@ -39,19 +39,12 @@ def take_event(
     """Keep an event of `connection` about one resource, and mark the resource's link. Raises StoreError: answer 5xx."""
     link_id = link_id_of(connection, resource_type, remote_id)
     with database.write() as transaction:
-        new = put_event(
-            transaction,
-            source=connection,
-            event_id=event_id,
-            event_type=event_type,
-            link_id=link_id,
-            body=body,
-            at=at,
-        )
         receipt = Receipt.NEW
-        if not new:
-            known = stored_body_hash(transaction, connection, event_id)
-            receipt = Receipt.REPEATED if known == body_hash(body) else Receipt.ALTERED
+        if not put_event(
+            transaction, source=connection, event_id=event_id, event_type=event_type, link_id=link_id, body=body, at=at
+        ):
+            repeated = has_body(transaction, connection, event_id, body)
+            receipt = Receipt.REPEATED if repeated else Receipt.ALTERED
         if receipt is not Receipt.REPEATED:
             mark_links(transaction, [(link_id, connection, resource_type, remote_id)], Reason.EVENT, at)
         return receipt

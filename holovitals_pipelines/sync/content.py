@@ -42,27 +42,13 @@ def with_content(document: Document, before: Document, after: Document) -> Docum
 
 
 def pruned(value: Any) -> Any:
-    """`value` without members that are null, `{}` or `[]`, as FHIR JSON takes them for absent; None where it is one."""
-    if type(value) is dict:
-        return pruned_members(value) or None
-    if type(value) is list:
-        return (_pruned_items(value) if _has_empty(value) else value) or None
+    """`value` without members that are null, `{}` or `[]`, as FHIR JSON takes them for absent; None where it is one.
+
+    Items of lists stay, null too: places pair a primitive list with its sidecar.
+    """
+    if type(value) is dict or type(value) is list:
+        return (_without_empty_members(value) if _has_empty(value) else value) or None
     return value
-
-
-def pruned_members(members: Document) -> Document:
-    if not _has_empty(members):
-        return members
-    found = {name: pruned(value) for name, value in members.items()}
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _pruned_items(items: list[Any]) -> list[Any]:
-    """Items stay, null too: places pair a primitive list with its sidecar."""
-    return [
-        pruned_members(item) if type(item) is dict else _pruned_items(item) if type(item) is list else item
-        for item in items
-    ]
 
 
 def _has_empty(container: Any) -> bool:
@@ -73,3 +59,15 @@ def _has_empty(container: Any) -> bool:
         if value is None or ((type(value) is dict or type(value) is list) and (not value or _has_empty(value))):
             return True
     return False
+
+
+def _without_empty_members(container: Any) -> Any:
+    if type(container) is list:
+        return [_without_empty_members(item) if type(item) in (dict, list) else item for item in container]
+    kept = {}
+    for name, value in container.items():
+        if type(value) is dict or type(value) is list:
+            value = _without_empty_members(value) or None
+        if value is not None:
+            kept[name] = value
+    return kept

@@ -17,7 +17,7 @@ from holovitals_pipelines.model.vocabulary import (
     ErrorSeverity,
     ResolutionStrategy,
 )
-from holovitals_pipelines.model.writing import Document
+from holovitals_pipelines.model.writing import READ_ONLY, Document
 from holovitals_pipelines.sync.facts import (
     WHOLE,
     ConflictRecord,
@@ -148,8 +148,23 @@ def _holds_more_than_the_vendor(facts: Facts) -> bool:
     base_local, base_remote = facts.base_local, facts.base_remote
     if base_local is None or base_remote is None or same(base_local, base_remote):
         return False
-    agreed = _merge(facts, base_local, base_remote, base_local, base_remote)
-    return any(unit.local is not MISSING and unit.local != {} for unit in agreed.units)
+    unexplained = _merge(facts, base_local, base_remote, base_local, base_remote).units
+    if any(unit.local is not MISSING and unit.local != {} for unit in unexplained):
+        return True
+    # What the adapter says the vendor never keeps is nowhere but here.
+    apart = _merge(replace(facts, capability=READ_ONLY), base_local, base_remote, base_local, base_remote).units
+    return any(_says_more(unit.local, unit.remote) for unit in apart)
+
+
+def _says_more(local: Any, remote: Any) -> bool:
+    """Whether a local value has parts that the vendor's has not, however the vendor spells the rest."""
+    if local is MISSING or local == {}:
+        return False
+    if isinstance(local, dict) and isinstance(remote, dict):
+        return any(_says_more(value, remote.get(name, MISSING)) for name, value in local.items())
+    if isinstance(local, list) and isinstance(remote, list):
+        return len(local) > len(remote) or any(map(_says_more, local, remote))
+    return remote is MISSING
 
 
 def _whole(facts: Facts, kind: UnitKind = UnitKind.CONFLICT) -> Unit:
@@ -168,7 +183,7 @@ def _both_present(facts: Facts, rules: Rules, local_changed: bool, remote_change
     kind = held.type if held else ConflictType.CREATE_CREATE if new else ConflictType.UPDATE_UPDATE
     invalid = _joins_both(merged) and not merged.conflicts and _is_invalid(merged.local, facts.resource_type)
     # The units a person is to decide: the contradictions, or the whole where no merge is possible.
-    whole = invalid or (held is not None and WHOLE in held.units and kind is ConflictType.CREATE_CREATE)
+    whole = invalid or (held is not None and WHOLE in held.units and _stays_whole(held, facts))
     open_units = [_whole(facts)] if whole else list(merged.conflicts)
     if held is not None and held.verdict is not None and open_units:
         return _with_verdict(facts, rules, kind, merged, open_units, held)
@@ -352,6 +367,11 @@ def _dissolved(held: HeldConflict, rules: Rules, why: str) -> ConflictRecord:
 
 def _policy(rules: Rules) -> str:
     return f"policy:{rules.policy.version}"
+
+
+def _stays_whole(held: HeldConflict, facts: Facts) -> bool:
+    """Whether a conflict shown as a whole is still that one: what makes it a whole is not seen in its units."""
+    return held.type is ConflictType.CREATE_CREATE or _says_the_same(held, facts)
 
 
 def _says_the_same(held: HeldConflict, facts: Facts) -> bool:

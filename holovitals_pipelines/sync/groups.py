@@ -167,13 +167,16 @@ def is_whole(context: str, name: str, values: Iterable[Any]) -> bool:
     """
     if name in WHOLE_ELEMENTS or (context, name) in SUBJECT_MATTER:
         return True
+    if name in ("extension", "modifierExtension"):
+        return False
     members = {member.removeprefix("_") for value in values if type(value) is dict for member in value}
     members -= {"id", "extension"}
     return any(members <= value_type for value_type in _VALUE_TYPES)
 
 
-def escaped(text: str, special: str = "%[]|.+*") -> str:
-    """`text` without the characters that structure unit names; different texts stay different."""
-    if text.isalnum():
-        return text
-    return "".join(f"%{ord(character):02X}" if character in special else character for character in text)
+_STRUCTURE: Final = str.maketrans({character: f"%{ord(character):02X}" for character in "%[]|.+*"})
+
+
+def escaped(text: str) -> str:
+    """An element's name without the characters that structure unit names; different names stay different."""
+    return text.translate(_STRUCTURE)

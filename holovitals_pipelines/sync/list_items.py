@@ -12,15 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from holovitals_pipelines.sync.groups import escaped
-
 Identity = tuple[str | None, ...]
 """What names an item, as texts; None for a part that is not there."""
 
 SETS: Final = frozenset({"profile", "instantiatesCanonical", "instantiatesUri", "daysOfWeek", "policy", "alias"})
 """Lists of strings whose order carries no meaning: the string is the identity."""
 
-_CONCEPT = frozenset({"coding", "text", "_text", "id", "extension"})
+_CONCEPT: Final = frozenset({"coding", "text", "_text", "id", "extension"})
+_STRUCTURE: Final = str.maketrans({character: f"%{ord(character):02X}" for character in "%[]|"})
 
 
 def identities(name: str, items: Sequence[Any]) -> list[Identity] | None:
@@ -60,7 +59,7 @@ def sent_identities(
 
 def rendered(identity: Identity) -> str:
     """The identity as unit names show it: `phone|555`. Different identities stay different."""
-    text = "|".join("" if part is None else escaped(part, "%[]|") or "%" for part in identity)
+    text = "|".join(["" if part is None else part.translate(_STRUCTURE) or "%" for part in identity])
     return "%78" if text == "x" else text  # `[x]` marks a choice
 
 
@@ -89,9 +88,9 @@ def one_meaning(base_local: Any, base_remote: Any, local: Any, remote: Any) -> b
     """Whether codings of a CodeableConcept may be merged one by one.
 
     Codings are translations of one meaning, so only while both sides keep every coding and the text they had, and do
-    not add a code of the same system. Recoding is one decision.
+    not add different codes of one system. Recoding is one decision.
     """
-    added: list[set[Any]] = []
+    added: list[set[Identity]] = []
     for base, now in ((base_local, local), (base_remote, remote)):
         if type(base) is not dict or type(now) is not dict or base.get("text") != now.get("text"):
             return False
@@ -101,8 +100,9 @@ def one_meaning(base_local: Any, base_remote: Any, local: Any, remote: Any) -> b
         known, keys = identities("coding", before), identities("coding", after)
         if not known or keys is None or not set(known) <= set(keys):
             return False
-        added.append({key[0] for key in set(keys) - set(known)})
-    return not added[0] & added[1]
+        added.append(set(keys) - set(known))
+    ours, theirs = added[0] - added[1], added[1] - added[0]
+    return {key[0] for key in ours}.isdisjoint(key[0] for key in theirs)
 
 
 def is_concept(values: Iterable[Any]) -> bool:
@@ -112,8 +112,6 @@ def is_concept(values: Iterable[Any]) -> bool:
 
 def arranged(common: Sequence[Identity], own: Iterable[Identity], kept: Collection[Identity]) -> list[Identity]:
     """`common` in its order, and of `kept` what only this side holds, each behind its neighbour in `own` order."""
-    if len(kept) == len(common):
-        return list(common)
     anchors = set(common)
     behind: dict[Identity | None, list[Identity]] = {}
     neighbour: Identity | None = None

@@ -25,11 +25,11 @@ class UnitKind(StrEnum):
     PULLED = "pulled"
     """Only the vendor changed it."""
     AGREED = "agreed"
-    """Both changed it, to the same thing as far as the vendor can hold it."""
+    """One or both changed it, and both hold the same now, as far as the vendor can hold it: nothing to exchange."""
     CONFLICT = "conflict"
     """Both changed it differently; or the vendor changed what had been standing apart, and never saw ours."""
     STANDING = "standing"
-    """The sides differ and stay so: the unit cannot be written at the vendor (§2.7)."""
+    """The sides differ and stay so: it cannot be written at the vendor (§2.7), or nobody changed it since it stood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,11 @@ class Unit:
     """
 
     name: str
-    """Unique and stable: `birthDate`, `name[use=official,family=…]`-like keys by content, `value[x]` for a group."""
+    """Unique in the resource: `birthDate`, `telecom[phone|555].use`, `clinicalStatus+verificationStatus`, `value[x]`.
+
+    Keys hold content of the resource, so names are stored and shown, never logged. Characters that structure names are
+    percent-encoded inside keys. A list that changed in its order alone, or that is one unit, goes by the list's name.
+    """
     element: str
     """The top-level element it belongs to (the first one of a group)."""
     kind: UnitKind

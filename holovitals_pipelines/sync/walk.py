@@ -6,12 +6,12 @@ Law: a unit comes from the side that changed it; from neither where both did, or
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from holovitals_pipelines.fhir.exact import exactly_equal as same
 from holovitals_pipelines.fhir.exact import unmistakable
 from holovitals_pipelines.model.writing import Document, UnitWrite, WriteCapability, unchanged
-from holovitals_pipelines.sync.content import pruned, pruned_members
+from holovitals_pipelines.sync.content import pruned
 from holovitals_pipelines.sync.groups import CHOICE_OF, Part, context_within, is_whole, part_of
 from holovitals_pipelines.sync.list_items import (
     Identity,
@@ -60,6 +60,9 @@ class _At(NamedTuple):
     write: UnitWrite
 
 
+DEEPEST: Final = 24
+"""How many objects deep units can lie; what is nested deeper is one unit with what holds it."""
+
 _Held = tuple[Any, Any, Any]
 """What local, remote and local's shadow are to hold at one place."""
 
@@ -76,6 +79,7 @@ class Walk:
         self.units: list[Unit] = []
         self.chose_anew = False
         """Whether a choice is to be pushed that is not local's value."""
+        self.depth = 0
 
     def members(self, prefix: str, context: str, at: _At | None, parts: list[Part], objects: list[Any]) -> _Held:
         """Merge the `parts` of one object; of the rest each side keeps its own. `at` is None at the top."""
@@ -98,7 +102,7 @@ class Walk:
         """Elements that move as one, as an object of those that are present."""
         everywhere = dict.fromkeys(name for members in objects for name in members)
         names = [name for name in everywhere if part_of(context, name) == part]
-        place = _Place([pruned_members({name: side[name] for name in names if name in side}) for side in objects])
+        place = _Place([pruned({name: side[name] for name in names if name in side}) or {} for side in objects])
         at = at or _At(part.element, self._write_of_group(path, place))
         for members, value in zip(held, self._value(path, at, place, absent={}), strict=True):
             for name in {**dict.fromkeys(names), **value}:
@@ -124,7 +128,7 @@ class Walk:
     def _object(self, path: str, name: str, context: str, at: _At, place: _Place) -> _Held | None:
         """Both sides' objects, member by member; None where they must not be split."""
         compared = place.compared
-        if any(side is not MISSING and type(side) is not dict for side in compared):
+        if self.depth == DEEPEST or any(side is not MISSING and type(side) is not dict for side in compared):
             return None
         if is_whole(context, name, compared) or (is_concept(compared) and not one_meaning(*compared)):
             return None
@@ -132,7 +136,9 @@ class Walk:
         inner = context_within(context, name, place.local)
         if at.write is UnitWrite.APPEND_ONLY:
             at = _At(at.element, UnitWrite.READ_ONLY)
+        self.depth += 1
         local, remote, shadow = self.members(f"{path}.", inner, at, parts_apart(inner, objects[:4]), objects)
+        self.depth -= 1
         return local or MISSING, remote or MISSING, shadow or MISSING
 
     def _items(self, path: str, name: str, context: str, at: _At, place: _Place) -> _Held | None:
@@ -175,8 +181,9 @@ class Walk:
         common = here if here == there else [key for key in here if held[key][1] is not MISSING]
         reordered_here = not _same_order(local, common)
         reordered_there = not _same_order(remote, common)
-        if place.by_local and reordered_there and not _same_order(local, list(sent)):
-            # The vendor sorts: there is only an order to push if what it makes of local's is not what it has.
+        # A vendor that sorts: there is an order to push only if what it makes of local's is not what it has.
+        is_sorted_there = place.by_local and reordered_there and not _same_order(local, list(sent))
+        if is_sorted_there:
             reordered_there = not _same_order(remote, list(sent))
         if not place.by_local and not place.by_remote:
             if reordered_here or reordered_there:
@@ -187,11 +194,12 @@ class Walk:
             self._report(path, UnitKind.PUSHED if writable else UnitKind.STANDING, at, place)
         elif reordered_here:
             self._report(path, UnitKind.PULLED, at, place)
-        here = arranged(common, {**local, **held}, here)
-        if writable:
-            there = arranged(common, {**remote, **held}, there)
-        else:
+        if not writable or (is_sorted_there and not reordered_there):
             there = [key for key in {**remote, **held} if held[key][1] is not MISSING]
+        elif len(there) > len(common):
+            there = arranged(common, {**remote, **held}, there)
+        if len(here) > len(common):
+            here = arranged(common, {**local, **held}, here)
         # An order that is still to be pushed stays a change against the shadow, as any other unit does.
         before = [*(remote if reordered_there and writable else ()), *here, *held]
         return (

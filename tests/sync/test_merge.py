@@ -11,6 +11,7 @@ import pytest
 from holovitals_pipelines.fhir.exact import Number, read_document
 from holovitals_pipelines.model.writing import READ_ONLY, Document, UnitWrite, WriteCapability
 from holovitals_pipelines.sync.merge import MISSING, Merged, merge
+from holovitals_pipelines.sync.walk import DEEPEST
 from tests.sync.merge_cases import canonical
 
 WRITABLE = WriteCapability(create=True, update=True)
@@ -247,6 +248,8 @@ def test_codings_join_while_the_concept_keeps_its_meaning_and_recoding_is_one_de
 
     union = three_way(concept("a|1"), concept("a|1", "b|1"), concept("c|1", "a|1"))
     assert union.local == union.remote == concept("c|1", "a|1", "b|1")
+    both = three_way(concept("a|1"), concept("a|1", "b|1"), concept("a|1", "b|1", "c|1"))
+    assert both.local == both.remote == concept("a|1", "b|1", "c|1")
     for local, remote in (
         (concept("a|2"), concept("a|1", "b|1")),  # a translation of what it no longer says
         (concept("a|1", "b|1"), concept("a|1", "b|2")),
@@ -323,6 +326,15 @@ def test_what_says_one_thing_together_comes_whole_from_one_side(
     assert chosen.local == chosen.remote == {**base, **there}
     removed = three_way(base, {**base, **here}, {**base, **there}, choices={name: MISSING})
     assert removed.local == removed.remote == base
+
+
+def test_a_place_is_not_put_together_from_two_addresses() -> None:
+    def living(city: str, state: str, **more: str) -> Document:
+        home = {"use": "home", "line": ["1 High St"], "postalCode": "1"}
+        return patient(address=[{**home, "city": city, "state": state, **more}])
+
+    merged = three_way(living("Bath", "X"), living("Wells", "X"), living("Bath", "Y", country="Z"))
+    assert [unit.name for unit in merged.conflicts] == ["address[home||1|1 High St].city+district+state+country+text"]
 
 
 def test_groups_hold_inside_components_and_contained_resources_too() -> None:
@@ -441,6 +453,20 @@ def test_a_vendors_own_form_of_our_value_is_neither_a_change_nor_pushed_again() 
     assert kinds(both) == {"telecom[email|ann@x].use": "pushed", "telecom[phone|555]": "pulled"}
 
 
+def test_a_vendor_that_sorts_keeps_its_order_and_local_keeps_ours() -> None:
+    def by_value(document: Document) -> Document:
+        return {**document, "identifier": sorted(document["identifier"], key=lambda item: str(item["value"]))}
+
+    one, two, three = ({"system": "s", "value": value} for value in "123")
+    base, base_remote = patient(identifier=[three, one]), patient(identifier=[one, three])
+    sorting = WriteCapability(update=True, project=by_value)
+    local, remote = patient(identifier=[three, {**one, "use": "old"}]), patient(identifier=[one, two, three])
+    merged = three_way(base, local, remote, base_remote=base_remote, capability=sorting)
+    assert merged.local["identifier"] == [three, {**one, "use": "old"}, two]
+    assert merged.remote["identifier"] == [{**one, "use": "old"}, two, three]
+    assert kinds(merged) == {"identifier[s|1]": "pushed", "identifier[s|2]": "pulled"}
+
+
 def test_a_value_neither_side_had_is_not_pushed_where_the_vendor_has_its_form_already() -> None:
     base = patient(telecom=[{"system": "email", "value": "a", "use": "x"}])
     local, remote = (patient(telecom=[{"system": "email", "value": "a", "use": use}]) for use in ("y", "z"))
@@ -481,3 +507,16 @@ def test_elements_of_any_shape_are_merged_without_complaint(element: str, odd: A
                 merged = three_way(base, deepcopy(local), deepcopy(remote))
                 assert bool(merged.units) or canonical(local) == canonical(remote)
                 assert all(unit.element for unit in merged.units)
+
+
+def test_documents_as_deep_as_json_may_be_are_merged() -> None:
+    def nested(value: str) -> Document:
+        inner: Document = {"url": "u", "valueString": value, "valueCode": None}
+        for _ in range(120):
+            inner = {"url": "u", "extension": [inner]}
+        return patient(extension=[inner])
+
+    merged = three_way(nested("a"), nested("b"), nested("c"))
+    (conflict,) = merged.conflicts
+    assert conflict.element == "extension" and conflict.name.count("extension") == DEEPEST + 1
+    assert canonical(three_way(nested("a"), nested("b"), nested("a")).remote) == canonical(nested("b"))

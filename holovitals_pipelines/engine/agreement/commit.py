@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.facts import Known, Seen
-from holovitals_pipelines.engine.agreement.own_identifier import can_carry, with_identifier
+from holovitals_pipelines.engine.agreement.own_identifier import can_carry, link_named_in, with_identifier
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
 from holovitals_pipelines.fhir.exact import write_document
 from holovitals_pipelines.fhir.resource_types import PATIENT_COMPARTMENT
@@ -224,24 +224,40 @@ def _gather_link(effects: _Effects, desk: Desk, one: Decided, record_id: str, no
     if state is None:
         if decision.local is None and seen.present is None:
             return seen.link_id
-        effects.links.append(_link_row(desk, seen.link_id, seen, record_id, "active", now))
+        effects.links.append(_link_row(desk, seen.link_id, seen, record_id, _first_state(seen), now))
     else:
         wanted = _link_state(one)
         if wanted != state.link_state:
             effects.link_states.append((state.link_id, wanted))
     _gather_shadow(effects, one, seen.link_id, now)
     if intent is not None:
-        effects.keep(intent.document)
-        effects.intents.append(_intent_values(desk, one, seen.link_id, record_id, intent.document, now))
+        document = _still_named(seen, intent.document)
+        effects.keep(document)
+        effects.intents.append(_intent_values(desk, one, seen.link_id, record_id, document, now))
     return seen.link_id
+
+
+def _first_state(seen: Seen) -> str:
+    """A resource that nobody knew yet bears our identifier: a create whose answer was lost has made it beside another.
+    It is kept as a record of its own, and a person is to look which of them is meant."""
+    ours = seen.present is not None and link_named_in(seen.present.body) is not None
+    return "review" if ours else "active"
+
+
+def _still_named(seen: Seen, document: Side | None) -> Side | None:
+    """An update keeps the identifier its create carried: a copy of that create that arrives late is then refused."""
+    named = link_named_in(seen.present.body) if seen.present is not None else None
+    if document is None or named is None:
+        return document
+    return Side(write_document(with_identifier(document.document, named)))
 
 
 def _link_state(one: Decided) -> str:
     if one.decision.outcome is Outcome.UNLINK:
-        return "unlinked"
-    if one.seen.present is not None:
-        return "active"
+        return "ended"
     assert one.state is not None
+    if one.seen.present is not None:
+        return "review" if one.state.link_state == "review" else "active"
     if one.decision.outcome is Outcome.HOLD or one.state.link_state == "pending":
         return one.state.link_state
     shadows = one.decision.shadows
@@ -259,7 +275,7 @@ def _gather_create(effects: _Effects, desk: Desk, one: Decided, record_id: str, 
     link_id = state.link_id
     if state.link_state != "pending":
         # The vendor deleted what it had: that link is over, whatever the new resource will be called.
-        effects.link_states.append((state.link_id, "unlinked"))
+        effects.link_states.append((state.link_id, "ended"))
         _gather_shadow(effects, one, state.link_id, now)
         link_id = link_id_of(desk.connection, state.resource_type, f"new:{desk.new_id()}")
         row = LinkRow(link_id, desk.connection, state.resource_type, None, record_id, "pending", "sync", now)
@@ -421,7 +437,7 @@ def patient_of(one: Decided) -> str | None:
 def patient_reference(resource_type: str, side: Side) -> str | None:
     document = side.document
     if resource_type == "Patient":
-        return f"Patient/{document.get('id')}"
+        return f"Patient/{document['id']}" if "id" in document else None
     element = "patient" if "patient" in document else PATIENT_COMPARTMENT.get(resource_type, "subject")
     for name in (element, "subject", "patient"):
         reference = document.get(name)

@@ -92,7 +92,10 @@ async def find_created(desk: Desk, intents: Sequence[StoredIntent]) -> dict[str,
 
 
 def settle_create(desk: Desk, transaction: sa.Connection, mark: Mark, found: Found | None) -> Seen | None:
-    """A pending link: bound to what was found, or not yet at the vendor; None when a person has to look."""
+    """A pending link: bound to what was found, or not yet at the vendor; None when a person has to look, or when the
+    link was bound meanwhile, by an event of the very resource."""
+    if mark.link_id not in link_states(transaction, [mark.link_id]):
+        return None
     if found is None or (found.findable and not found.hits):
         return Seen(mark.link_id, mark.resource_type, None, None)
     if not found.findable or len(found.hits) > 1:

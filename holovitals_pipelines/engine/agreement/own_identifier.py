@@ -1,6 +1,6 @@
 """The identifier by which a resource that we created is found again, should the vendor's answer be lost.
 
-Law: it is bookkeeping, not content: it is sent with a create and left out of every comparison.
+Law: it is bookkeeping, not content: sent with a create, kept by every update, and left out of every comparison.
 """
 
 from __future__ import annotations

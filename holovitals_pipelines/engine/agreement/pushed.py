@@ -60,7 +60,7 @@ def record_confirmed(desk: Desk, transaction: sa.Connection, intent: StoredInten
     if agreed is not stored or state.record_document != snapshot.address or state.record_state != "active":
         named = (link_id, state.connection, state.resource_type, state.remote_id)
         mark_links(transaction, [named], Reason.LOCAL, desk.now())
-    _finish(desk, transaction, intent, link_id, before, raw)
+    _finish(desk, transaction, intent, link_id, state.remote_document, raw.address)
 
 
 def record_deleted(desk: Desk, transaction: sa.Connection, intent: StoredIntent) -> None:
@@ -75,10 +75,7 @@ def record_deleted(desk: Desk, transaction: sa.Connection, intent: StoredIntent)
     if state.record_state == "active":
         named = (intent.link_id, state.connection, state.resource_type, state.remote_id)
         mark_links(transaction, [named], Reason.LOCAL, desk.now())
-    before = None
-    if state.remote_document is not None:
-        before = Side(get_documents(transaction, [bytes(state.remote_document)])[bytes(state.remote_document)])
-    _finish(desk, transaction, intent, intent.link_id, before, None)
+    _finish(desk, transaction, intent, intent.link_id, state.remote_document, None)
 
 
 def _note_standing(
@@ -103,8 +100,14 @@ def _note_standing(
 
 
 def _finish(
-    desk: Desk, transaction: sa.Connection, intent: StoredIntent, link_id: str, before: Side | None, after: Side | None
+    desk: Desk,
+    transaction: sa.Connection,
+    intent: StoredIntent,
+    link_id: str,
+    before: bytes | None,
+    after: bytes | None,
 ) -> None:
+    """Close the intent; the log tells what the vendor held before and after."""
     outbox.finish(transaction, replace(intent, link_id=link_id), "done", desk.now())
     entry = audit.Entry(
         action="pushed",
@@ -112,8 +115,8 @@ def _finish(
         record_id=intent.record_id,
         link_id=link_id,
         connection=desk.connection,
-        before_document=before.address if before is not None else None,
-        after_document=after.address if after is not None else None,
+        before_document=before,
+        after_document=after,
         cause=intent.intent_id,
         job_id=desk.job_id,
         detail={"operation": intent.operation},

@@ -22,7 +22,7 @@ from holovitals_pipelines.model.errors import VendorError
 from holovitals_pipelines.model.vocabulary import ErrorSeverity, Stage
 from holovitals_pipelines.model.writing import Absent, Present
 from holovitals_pipelines.store import conflicts, outbox
-from holovitals_pipelines.store.dirty import Mark, clear_mark
+from holovitals_pipelines.store.dirty import Mark, clear_marks
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.outbox import StoredIntent
 from holovitals_pipelines.store.quarantine import Refusal, quarantine_resources
@@ -97,9 +97,7 @@ def decide_and_commit(
         decided = decide_all(desk, transaction, known, list(seen.values()))
         settled.counts = commit(transaction, desk, known, decided)
         unread = {mark.link_id for mark, _ in settled.failures}
-        for mark in marks:
-            if mark.link_id not in unread:
-                clear_mark(transaction, mark)
+        clear_marks(transaction, [mark for mark in marks if mark.link_id not in unread])
     return settled
 
 
@@ -130,7 +128,7 @@ def _seen(
 
 def decide_all(desk: Desk, transaction: sa.Connection, known: Known, seen: Sequence[Seen]) -> list[Decided]:
     """Decide each link; then once more those of patients with so many conflicts that something else is wrong."""
-    decided = [_decide_one(desk, known, one) for one in seen]
+    decided = [_decide_one(desk, known, one) for one in seen if not _has_ended(known, one)]
     if not any(one.decision.conflict is not None and one.decision.conflict.conflicted for one in decided):
         return decided
     earlier = conflicts.count_by_patient(transaction, desk.job_id)
@@ -144,6 +142,17 @@ def decide_all(desk: Desk, transaction: sa.Connection, known: Known, seen: Seque
             facts = replace(one.facts, conflicts_on_patient=count)
             decided[place] = replace(one, facts=facts, decision=decide(facts, desk.rules))
     return decided
+
+
+def _has_ended(known: Known, seen: Seen) -> bool:
+    """Whether nothing follows: a person has ended the link; or the vendor has nothing (any more), and the link is over,
+    or its create is a person's to look into. A late event of such a resource would otherwise create it again."""
+    state = known.states.get(seen.link_id)
+    if state is None:
+        return False
+    if state.link_state == "unlinked" or seen.present is not None:
+        return state.link_state == "unlinked"
+    return state.link_state == "ended" or (state.link_state == "review" and state.remote_id is None)
 
 
 def _contradicts(one: Decided) -> bool:

@@ -66,7 +66,11 @@ link = Table(
     Column("remote_id", String(256), comment="null while a create at the vendor is not confirmed"),
     Column("record_id", String(32), nullable=False),
     Column(
-        "state", String(16), nullable=False, default="active", comment="active, pending, review, unlinked, tombstone"
+        "state",
+        String(16),
+        nullable=False,
+        default="active",
+        comment="active, pending, review, unlinked, ended, tombstone",
     ),
     Column("linked_by", String(64), nullable=False),
     Column("linked_at", UtcTimestamp, nullable=False),

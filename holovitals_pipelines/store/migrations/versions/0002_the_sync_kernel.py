@@ -13,7 +13,7 @@ depends_on = None
 
 _COMMENTS = (
     ("link", "remote_id", "null while a create at the vendor is not confirmed"),
-    ("link", "state", "active, pending, review, unlinked, tombstone"),
+    ("link", "state", "active, pending, review, unlinked, ended, tombstone"),
     ("outbox", "operation", "create, update, delete"),
     ("outbox", "document_hash", "what is to be sent; null: a delete"),
     ("outbox", "local_snapshot", "what local held when it was decided"),
