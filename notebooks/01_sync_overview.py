@@ -44,7 +44,8 @@ overview_cards(bench.overview(), bench.headline())
 # One line per resource type. **extracted** is what the vendor sent; it is the sum of what became of it: **created**
 # (new here), **updated** (took the vendor's change), **unchanged** (same content as at the last agreement),
 # **conflicts** (both sides changed: recorded, nothing overwritten), **quarantined** (refused and kept), and the few
-# repeated or outdated readings that are not shown here.
+# repeated or outdated readings that are not shown here. Of the conflicts, **held** ones wait for a person; **pushed**
+# counts what was written to the vendor. The notebook `02_conflicts` has more of both.
 
 # %%
 table(bench.latest_outcome(), nothing="No job has brought anything yet.")
@@ -71,7 +72,7 @@ charts.volumes(bench.volumes(days=30))
 # ## Where the time goes
 #
 # Working time of each stage: **extract** (asking the vendor), **transform** (into canonical records, with
-# validation), **reconcile** (deciding and storing).
+# validation), **reconcile** (deciding and storing), **write back** (changes of this side, sent and read back).
 
 # %%
 charts.stages(bench.slowest_stages(days=30))

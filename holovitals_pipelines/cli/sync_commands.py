@@ -1,4 +1,4 @@
-"""`holovitals sync`, `writeback`, `anti-entropy`, `standing`: bring both sides into agreement, list what stays apart."""
+"""`holovitals sync`, `writeback`, `anti-entropy`, `standing`: bring both sides into agreement, list what stays so."""
 
 from __future__ import annotations
 

@@ -68,9 +68,11 @@ async def _one_type(session: JobSession, desk: Desk, resource_type: str) -> None
     with session.transaction() as transaction:
         problems = [as_problem(error, resource_type) for error in errors]
         problems += [as_problem(error, resource_type) for _, error in settled.failures]
+        problems += [as_problem(error, resource_type) for error in desk.left_to_people]
         session.add_errors(transaction, Stage.WRITE_BACK, problems)
         session.count(transaction, resource_type, Stage.WRITE_BACK, **_counts(settled, pushed))
         session.end_stage(transaction, resource_type, Stage.WRITE_BACK, busy_seconds=time.monotonic() - started)
+    desk.left_to_people.clear()
     session.progress.ended(session.connection.name, Stage.WRITE_BACK, resource_type)
 
 

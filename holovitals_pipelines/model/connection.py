@@ -107,5 +107,7 @@ class ConnectionConfig(_Strict):
     write: WriteSettings = WriteSettings()
     incremental_cron: str | None = "*/15 * * * *"
     full_cron: str | None = None
+    anti_entropy_cron: str | None = "30 2 * * *"
+    """When both sides are compared in full; None: never by itself."""
     owner: str = "team:data-eng"
     enabled: bool = True

@@ -27,6 +27,7 @@ def assemble() -> dg.Definitions:
             owner=connection.owner,
             incremental_cron=connection.incremental_cron,
             full_cron=connection.full_cron,
+            anti_entropy_cron=connection.anti_entropy_cron,
         ).definitions()
         for connection in load_connections(Settings().resolved_connections_file)
         if connection.enabled and connection.name not in named

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -49,13 +50,23 @@ def outcome_metadata(outcome: Outcome) -> dict[str, Any]:
         "updated",
         "unchanged",
         "conflicts",
+        "resolved",
+        "held",
         "quarantined",
         "duplicates",
         "superseded",
         "deletions",
         "absent",
+        "missed",
     )
     return {name: dg.MetadataValue.int(getattr(outcome, name)) for name in counts}
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str | int]]) -> dg.MarkdownMetadataValue:
+    """Texts to the left, numbers to the right; the first column is text, the others are numbers."""
+    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
+    lines += [f"| {' | '.join(f'{cell:,}' if isinstance(cell, int) else cell for cell in row)} |" for row in rows]
+    return dg.MarkdownMetadataValue("\n".join(lines))
 
 
 def shape_of(batch: pa.RecordBatchReader) -> dg.MarkdownMetadataValue:

@@ -8,11 +8,18 @@ from __future__ import annotations
 import dagster as dg
 
 from holovitals_pipelines.engine.extract import extract
+from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.session import JobSession
-from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.model.vocabulary import Stage
-from holovitals_pipelines.orchestration.layer_results import block, breaks_its_structure, extract_result, records_result
+from holovitals_pipelines.orchestration.layer_results import (
+    block,
+    breaks_its_structure,
+    conflicts_result,
+    extract_result,
+    records_result,
+)
 
 
 def read_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> list[str]:
@@ -27,16 +34,25 @@ def read_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> 
     return unread
 
 
-def read_and_transform_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> None:
+def read_and_transform_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> list[str]:
     """The same, up to records. Raises JobError when a batch breaks a structural claim."""
     blocked = []
-    for name in read_what_failed(context, session):
+    unread = read_what_failed(context, session)
+    for name in unread:
         transform(session, name)
         result = records_result(session, name)
         _report(context, result)
         if breaks_its_structure(result):
             blocked.append(name)
     block(session, blocked)
+    return unread
+
+
+def commit_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> None:
+    """The same, up to the operational store."""
+    for name in read_and_transform_what_failed(context, session):
+        reconcile(session, name)
+        _report(context, conflicts_result(session, name))
 
 
 def _report(context: dg.AssetExecutionContext, result: dg.MaterializeResult[None]) -> None:

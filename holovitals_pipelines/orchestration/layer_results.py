@@ -80,6 +80,11 @@ def breaks_its_structure(result: dg.MaterializeResult[None]) -> bool:
     return any(not check.passed for check in result.check_results)
 
 
+def has_sound_structure(session: JobSession, resource_type: str) -> bool:
+    """Whether the records batch keeps every structural claim; the outcome is stored with the quality results."""
+    return all(check.passed for check in structural_results(session, resource_type))
+
+
 def block(session: JobSession, resource_types: list[str]) -> None:
     """End the job where batches break a structural claim: they are not reconciled, now or later. Raises JobError."""
     if not resource_types:

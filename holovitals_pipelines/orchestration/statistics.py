@@ -5,16 +5,18 @@ from collections.abc import Iterable
 import dagster as dg
 
 from holovitals_pipelines.engine.sync import publish_statistics
+from holovitals_pipelines.orchestration.asset_metadata import markdown_table
 from holovitals_pipelines.orchestration.resources import HomeResource
 from holovitals_pipelines.store.warehouse import row_counts
 
 
 def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefinition]:
-    conflicts = [key for key in upstream if len(key.path) == 3 and key.path[1] == "conflicts"]
+    """`upstream`: the assets of all connections; the snapshot waits for whatever ends a job."""
+    ends = [key for key in upstream if len(key.path) > 1 and key.path[1] in ("conflicts", "writeback", "anti_entropy")]
 
     @dg.asset(
         key="sync_statistics",
-        deps=conflicts,
+        deps=ends,
         group_name="statistics",
         owners=["team:data-eng"],
         kinds={"duckdb"},
@@ -29,16 +31,8 @@ def statistics_assets(upstream: Iterable[dg.AssetKey]) -> list[dg.AssetsDefiniti
             metadata={
                 "dagster/row_count": tables["sync_statistics"],
                 "snapshot": snapshot.name,
-                "tables": dg.MarkdownMetadataValue(
-                    "\n".join(
-                        [
-                            "| table | rows |",
-                            "| --- | ---: |",
-                            *(f"| {name} | {rows:,} |" for name, rows in tables.items()),
-                        ]
-                    )
-                ),
-                "notebook": dg.MetadataValue.text("notebooks/01_sync_overview.ipynb"),
+                "tables": markdown_table(("table", "rows"), tables.items()),
+                "notebook": dg.MetadataValue.text("notebooks/01_sync_overview.ipynb, notebooks/02_conflicts.ipynb"),
             }
         )
 

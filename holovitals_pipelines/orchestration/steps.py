@@ -17,11 +17,17 @@ from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.engine.worker import worker_name
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError, TransientError
 from holovitals_pipelines.model.job import JobReport, SyncRequest
-from holovitals_pipelines.model.vocabulary import JobType, Stage
+from holovitals_pipelines.model.vocabulary import Direction, JobType, Stage
 from holovitals_pipelines.orchestration.run_progress import RunProgress
 
-LAYERS = {Stage.EXTRACT: "extract", Stage.TRANSFORM: "records", Stage.RECONCILE: "conflicts"}
-"""The asset layer each stage materializes: `<connection>/<layer>/<resource type>`."""
+WRITE_BACK = "writeback"
+LAYERS = {
+    Stage.EXTRACT: "extract",
+    Stage.TRANSFORM: "records",
+    Stage.RECONCILE: "conflicts",
+    Stage.WRITE_BACK: WRITE_BACK,
+}
+"""The assets each stage materializes: `<connection>/<layer>/<resource type>`, and one `<connection>/writeback`."""
 
 JOB_TAG = "holovitals/job_id"
 
@@ -30,13 +36,19 @@ JOB_TAG = "holovitals/job_id"
 def stage_of_run(
     context: dg.AssetExecutionContext, home: Home, connection: str, offered: list[str], full: bool
 ) -> Iterator[JobSession]:
+    """The engine session of the main job of this run, with the types and the direction that its selection means."""
+    with session_of_run(context, home, _request(context, connection, offered, full)) as session:
+        yield session
+
+
+@contextmanager
+def session_of_run(context: dg.AssetExecutionContext, home: Home, request: SyncRequest) -> Iterator[JobSession]:
     """The engine session of this run's job; the same job for every step of the run and for its retries.
 
     An error ends the job as FAILED and becomes a dg.Failure whose description is the sentence to read. A step that
     Dagster gives up between two results never comes back here: `run_ends.py` ends its job.
     """
     run = context.run
-    request = _request(context, connection, offered, full)
     owner = worker_name()
     progress = RunProgress(context.log)
     try:
@@ -88,14 +100,19 @@ def places_of(error: BaseException) -> str:
 
 def finish_if_last(context: dg.AssetExecutionContext, session: JobSession, stage: Stage) -> None:
     """End the job after the last stage this run has selected. Raises dg.Failure when resource types failed."""
-    later = [LAYERS[s] for s in list(LAYERS)[list(LAYERS).index(stage) + 1 :]]
-    selected = context.job_def.asset_layer.selected_asset_keys
-    if any(key.path[0] == session.connection.name and key.path[1] in later for key in selected if len(key.path) == 3):
-        return
+    selected = _selected_layers(context, session.connection.name)
+    later = list(LAYERS)[list(LAYERS).index(stage) + 1 :]
+    if not any(LAYERS[one] in selected for one in later):
+        finish(session)
+
+
+def finish(session: JobSession) -> JobReport:
+    """End the job and report it. Raises dg.Failure when resource types failed."""
     report = end_job(session)
     if not report.succeeded:
         publish_statistics(session.home)
         raise dg.Failure(description=describe_failure(report), metadata={"job": report.job_id}, allow_retries=False)
+    return report
 
 
 def describe_failure(report: JobReport) -> str:
@@ -115,19 +132,29 @@ def describe_failure(report: JobReport) -> str:
 
 
 def _request(context: dg.AssetExecutionContext, connection: str, offered: list[str], full: bool) -> SyncRequest:
-    selected = {
-        key.path[2]
-        for key in context.job_def.asset_layer.selected_asset_keys
-        if len(key.path) == 3 and key.path[0] == connection
-    }
-    everything = selected == set(offered)
+    selected = _selected_layers(context, connection)
+    only_writes = set(selected) == {WRITE_BACK}
+    named = set().union(*selected.values())
+    everything = only_writes or named == set(offered)
     job_type = JobType.FULL_SYNC if full else JobType.INCREMENTAL_SYNC if everything else JobType.RESOURCE_SYNC
+    # Without write-back nothing goes out in this job; the next one that has it takes up what is marked.
+    both_ways = Direction.BIDIRECTIONAL if WRITE_BACK in selected else Direction.INBOUND
     return SyncRequest(
         connection=connection,
         type=job_type,
-        resource_types=tuple(name for name in offered if name in selected),
-        window=_past_window(context),
+        resource_types=tuple(name for name in offered if name in named),
+        window=None if only_writes else _past_window(context),
+        direction=Direction.OUTBOUND if only_writes else both_ways,
     )
+
+
+def _selected_layers(context: dg.AssetExecutionContext, connection: str) -> dict[str, set[str]]:
+    """What this run has selected of the connection: resource types by layer, none for `writeback`."""
+    layers: dict[str, set[str]] = {}
+    for key in context.job_def.asset_layer.selected_asset_keys:
+        if len(key.path) > 1 and key.path[0] == connection and key.path[1] in LAYERS.values():
+            layers.setdefault(key.path[1], set()).update(key.path[2:])
+    return layers
 
 
 def _past_window(context: dg.AssetExecutionContext) -> tuple[datetime, datetime] | None:

@@ -1,6 +1,6 @@
 """The warehouse's tables: their stable names, their columns, and where each value comes from.
 
-Law: no body, no vendor id and no free text of a person is in the warehouse; link and record ids are opaque hashes.
+Law: no body, no vendor id and no free text of a person is in the warehouse; link and record ids are opaque.
 docs/warehouse.md is generated from here.
 """
 
@@ -16,13 +16,18 @@ from holovitals_pipelines.store.tables import (
     provider_latency,
     quality_result,
     quarantine,
-    sync_conflict,
-    sync_conflict_field,
     sync_error,
     sync_job,
     sync_statistics,
     watermark,
     webhook_log,
+)
+from holovitals_pipelines.store.warehouse_agreement import (
+    comparisons,
+    conflict_fields,
+    conflicts,
+    standing_differences,
+    writes,
 )
 from holovitals_pipelines.store.warehouse_columns import WarehouseTable, derive, make, take
 
@@ -40,12 +45,13 @@ def _statistics() -> WarehouseTable:
         "extract_seconds": "seconds of work reading from the vendor",
         "transform_seconds": "seconds of work validating and hashing",
         "reconcile_seconds": "seconds of work deciding and committing",
+        "write_back_seconds": "seconds of work reading marked links, deciding and writing",
     }
     total = derive(
         "total_seconds",
         "DOUBLE",
-        "seconds of work in all three stages",
-        "extract_seconds + transform_seconds + reconcile_seconds",
+        "seconds of work in all stages",
+        "extract_seconds + transform_seconds + reconcile_seconds + write_back_seconds",
     )
     return WarehouseTable(
         "sync_statistics",
@@ -101,7 +107,7 @@ def _errors() -> WarehouseTable:
         "job_id": "the job; see sync_jobs",
         "connection": "the connection's name",
         "resource_type": "FHIR resource type, where it concerns one",
-        "stage": "extract, transform or reconcile",
+        "stage": "extract, transform, reconcile or write_back",
         "severity": "CRITICAL, ERROR, WARNING",
         "code": "stable and greppable",
         "message": "what happened",
@@ -111,57 +117,6 @@ def _errors() -> WarehouseTable:
     }
     columns = [take(column, comments.get(column.name, "")) for column in sync_error.c if column.name != "error_id"]
     return WarehouseTable("sync_errors", "Every error and warning of every job.", columns, changes_at="at")
-
-
-def _conflicts() -> WarehouseTable:
-    c = sync_conflict.c
-    return WarehouseTable(
-        "conflicts",
-        "One row a conflict: both sides changed since they last agreed.",
-        [
-            take(c.conflict_id, "the conflict"),
-            take(c.link_id, "opaque id of the link"),
-            take(c.record_id, "opaque id of the local record"),
-            take(c.job_id, "the job that found its newest revision"),
-            take(c.connection, "the connection's name"),
-            take(c.resource_type, "FHIR resource type"),
-            take(c.type, "UPDATE_UPDATE, UPDATE_DELETE, DELETE_UPDATE, CREATE_CREATE"),
-            take(c.severity, "CRITICAL, HIGH, MEDIUM, LOW; null until graded"),
-            take(c.status, "DETECTED, PENDING_REVIEW, RESOLVED, IGNORED"),
-            take(c.strategy, "how it was resolved"),
-            take(c.revision, "grows when a side changes again before the decision"),
-            take(c.detected_at, "when the newest revision was found"),
-            take(c.decided_by, "who decided: a policy or a person's user name"),
-            take(c.decided_at, "when"),
-            derive(
-                "open_seconds",
-                "DOUBLE",
-                "from detection to decision; null while open",
-                "epoch(decided_at) - epoch(detected_at)",
-            ),
-        ],
-    )
-
-
-def _conflict_fields() -> WarehouseTable:
-    c = sync_conflict_field.c
-    return WarehouseTable(
-        "conflict_fields",
-        "The places in which the sides of a conflict differ.",
-        [
-            take(c.conflict_id, "the conflict; see conflicts"),
-            take(c.revision, "of the conflict"),
-            take(
-                c.unit,
-                "element, list item or group; what identifies a list item is left out: telecom[]",
-                r"regexp_replace(unit, '\[[^\]]*\]', '[]', 'g')",
-            ),
-            take(c.kind, "how the sides differ there"),
-            take(c.severity, "of this unit alone"),
-            take(c.rule, "the severity rule that fired"),
-            take(c.chosen_side, "which side the decision took"),
-        ],
-    )
 
 
 def _record_counts() -> WarehouseTable:
@@ -282,8 +237,11 @@ def warehouse_tables() -> tuple[WarehouseTable, ...]:
         _statistics(),
         _jobs(),
         _errors(),
-        _conflicts(),
-        _conflict_fields(),
+        conflicts(),
+        conflict_fields(),
+        standing_differences(),
+        writes(),
+        comparisons(),
         _record_counts(),
         _quality_results(),
         _quarantine(),

@@ -1,4 +1,4 @@
-"""The overview as cards: a few large numbers, each with the word that says whether to worry; every value is escaped."""
+"""Overviews as cards: a few large numbers, each with the word that says whether to worry; every value is escaped."""
 
 from __future__ import annotations
 
@@ -83,6 +83,34 @@ def overview_cards(overview: pd.DataFrame, headline: str, now: datetime | None =
             waiting("Open conflicts", "open_conflicts", "wait for a decision"),
             waiting("In quarantine", "quarantined", "resources refused, kept"),
             waiting("Failing checks", "failing_checks", "in the newest results"),
+        ),
+        headline,
+    )
+
+
+def conflict_cards(overview: pd.DataFrame, headline: str) -> Cards:
+    """The cards of `Workbench.conflict_overview()`, whose single row they read."""
+    row: dict[str, Any] = {str(name): overview.iloc[0][name] for name in overview.columns}
+    decided = row["automatic"] + row["by_people"]
+
+    def waiting(label: str, name: str, note: str) -> Card:
+        return Card(label, _count(row[name]), note, _tone(row[name], row["conflicts"] + row["written"] + row[name]))
+
+    share = f"{row['automatic_share']:.0%}" if decided else "–"
+    median = "–" if pd.isna(row["median_hours"]) else f"{row['median_hours']:,.1f} h"
+    compared = "never" if pd.isna(row["compared_at"]) else f"{pd.Timestamp(row['compared_at']):%Y-%m-%d %H:%M}"
+    return Cards(
+        (
+            Card("Conflicts", _count(row["conflicts"]), f"{_count(row['clean'])} merged without contradiction"),
+            Card("Decided by policy", share, f"{_count(row['automatic'])} of {_count(decided)} contradictions"),
+            Card("A person's decision takes", median, "half of them no longer"),
+            waiting("Open", "open_conflicts", f"{_count(row['open_critical'])} critical"),
+            waiting("Overdue", "overdue", "past the time they should be decided by"),
+            waiting("Reviews due", "reviews_due", "decided by policy, to be looked at"),
+            Card("Standing differences", _count(row["standing"]), f"{_count(row['standing_critical'])} critical"),
+            Card("Written", _count(row["written"]), f"{_count(row['waiting_writes'])} wait"),
+            waiting("Writes refused", "failed_writes", "by the vendor"),
+            Card("Sides compared in full", compared, "UTC"),
         ),
         headline,
     )

@@ -148,6 +148,40 @@ class Workbench:
         """One row a connection and resource type: up to which instant of the vendor's clock it has been read."""
         return self._frame("freshness")
 
+    # --- both directions: conflicts, writes, differences ----------------------------------------------------------
+
+    def conflict_overview(self) -> pd.DataFrame:
+        """One row of totals: conflicts by how they were decided, what waits. `cards.conflict_cards` draws it."""
+        return self._frame("conflict_overview")
+
+    def conflicts(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, resource type, type, severity and strategy. `conflict_charts.conflicts` draws it."""
+        return self._frame("conflicts", since=self._since(days))
+
+    def decisions(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a severity: decided by policy or by people, and how soon. `conflict_charts.decisions` draws it."""
+        return self._frame("decisions", since=self._since(days))
+
+    def contested_elements(self, days: int | None = 30, limit: int = 15) -> pd.DataFrame:
+        """One row a resource type and element, the most contested first. `conflict_charts.contested` draws it."""
+        return self._frame("contested_elements", since=self._since(days), limit=limit)
+
+    def open_conflicts(self, limit: int = 1000) -> pd.DataFrame:
+        """One row an open conflict, the most overdue first; ages at the snapshot. `conflict_charts.queue` draws it."""
+        return self._frame("open_conflicts", limit=limit)
+
+    def standing_differences(self) -> pd.DataFrame:
+        """One row an element that stays different, by severity and reason. `conflict_charts.standing` draws it."""
+        return self._frame("standing_differences")
+
+    def writes(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, resource type, operation and state of writes. `conflict_charts.writes` draws it."""
+        return self._frame("writes", since=self._since(days))
+
+    def comparisons(self, days: int | None = 30, limit: int = 50) -> pd.DataFrame:
+        """One row a resource type and full comparison of both sides: what the ordinary way had missed."""
+        return self._frame("comparisons", since=self._since(days), limit=limit)
+
     def sql(self, query: str, **parameters: Any) -> pd.DataFrame:
         """Any other question to the snapshot, in DuckDB's SQL; `$name` in the query takes the parameter `name`.
 

@@ -13,6 +13,7 @@ from holovitals_pipelines.deploy.dagster_home import prepare_dagster_home
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
 from holovitals_pipelines.model.vocabulary import Provider
 from holovitals_pipelines.orchestration.assembly import assemble
+from holovitals_pipelines.orchestration.components import ehr_connection
 from holovitals_pipelines.sandbox.process import start_sandbox
 from holovitals_pipelines.settings import Settings, save_connections
 from tests.orchestration.installation import Installation
@@ -53,11 +54,15 @@ def prepare_home(vendor: Vendor, sqlite_template: Path) -> Callable[[Path], Sett
 
 @pytest.fixture(scope="session")
 def definitions(prepare_home: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
-    """What any of these homes would load; the home itself is opened by each step, from HOLOVITALS_HOME."""
+    """What any of these homes would load; the home itself is opened by each step, from HOLOVITALS_HOME.
+
+    Nobody waits between retries here.
+    """
     folder = tmp_path_factory.mktemp("definitions")
     prepare_home(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOLOVITALS_HOME", str(folder))
+        patch.setattr(ehr_connection, "RETRIES", dg.RetryPolicy(max_retries=ehr_connection.RETRIES.max_retries))
         return assemble()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.jobs import report_of
+from holovitals_pipelines.engine.local_records import delete_record, edit_record, record_of
 from holovitals_pipelines.model.job import JobReport
 from holovitals_pipelines.orchestration.steps import JOB_TAG
 from holovitals_pipelines.settings import Settings, load_connections, save_connections
 from holovitals_pipelines.store.jobs import Job, get_job, list_jobs
 
 LAYERS = ("extract", "records", "conflicts")
+"""With assets by resource type; `writeback` is one asset after them."""
 
 
 def today() -> str:
@@ -43,7 +46,7 @@ class Installation:
         tags: Mapping[str, str] | None = None,
         full: bool = False,
     ) -> dg.ExecuteInProcessResult:
-        """Materialize `assets` (`extract/Patient`; default: everything of the connection) for today or for `day`."""
+        """Materialize `assets` (`extract/Patient`, `writeback`; default: all of the connection) for today or `day`."""
         job = self.definitions.resolve_job_def(f"sync_{connection}")
         selected = [dg.AssetKey([connection, *asset.split("/")]) for asset in assets]
         extracts = not assets or any(asset.startswith("extract") for asset in assets)
@@ -57,13 +60,45 @@ class Installation:
             raise_on_error=False,
         )
 
-    def declare(self, connection: str, **changes: Any) -> None:
-        """Change what connections.yaml says of how to read the connection."""
+    def compare(self, connection: str = "clinic") -> dg.ExecuteInProcessResult:
+        """What the daily schedule of the connection's comparison runs."""
+        return self.definitions.resolve_job_def(f"anti_entropy_{connection}").execute_in_process(
+            instance=self.instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+
+    def declare(self, connection: str, block: str = "read", **changes: Any) -> None:
+        """Change what connections.yaml says of the connection: how to `read` it, or what to `write` to it."""
         path = self.settings.resolved_connections_file
         declared = {c.name: c for c in load_connections(path)}
         entry = declared[connection]
-        declared[connection] = entry.model_copy(update={"read": entry.read.model_copy(update=changes)})
+        declared[connection] = entry.model_copy(update={block: getattr(entry, block).model_copy(update=changes)})
         save_connections(path, list(declared.values()))
+
+    def edit(self, resource_type: str, identity: str, connection: str = "clinic", **elements: Any) -> None:
+        """Somebody changes these elements of the record here."""
+        with self.open() as home:
+            mine = record_of(home, connection, resource_type, identity)
+            body = json.dumps({**json.loads(mine.body), **elements}).encode()
+            edit_record(home.database, mine.record_id, body, seen_version=mine.version, actor="dr")
+
+    def remove(self, resource_type: str, identity: str, connection: str = "clinic") -> None:
+        """Somebody deletes the record here."""
+        with self.open() as home:
+            mine = record_of(home, connection, resource_type, identity)
+            delete_record(home.database, mine.record_id, seen_version=mine.version, actor="dr")
+
+    def locally(self, resource_type: str, identity: str, connection: str = "clinic") -> dict[str, Any]:
+        """The record as it is here."""
+        with self.open() as home:
+            held: dict[str, Any] = json.loads(record_of(home, connection, resource_type, identity).body)
+        return held
+
+    def change(self, statement: sa.Executable) -> None:
+        """Behind the program's back."""
+        with self.open() as home, home.database.write() as transaction:
+            transaction.execute(statement)
 
     def jobs(self, connection: str = "clinic") -> list[Job]:
         """The newest first."""

@@ -24,6 +24,9 @@ PROJECT = Path(__file__).parents[2]
 WAY = dict(zip(LAYERS[1:], LAYERS, strict=False))
 """Each layer and the one before it."""
 
+WHOLE = ("writeback", "anti_entropy")
+"""Assets of a whole connection."""
+
 HEAVY = ("great_expectations", "pandas", "fhir.resources", "jupyter", "jupyterlab", "nbclient", "altair", "IPython")
 
 
@@ -42,7 +45,8 @@ def test_every_connection_has_three_layers_of_the_types_it_offers(specs: dict[st
     assert {where: sorted(names) for where, names in shape.items()} == {
         (connection, layer): sorted(names) for connection, names in offered.items() for layer in LAYERS
     }
-    assert {key for key in specs if key.count("/") != 2} == {"sync_statistics"}
+    whole = {f"{connection}/{name}" for connection in offered for name in WHOLE}
+    assert {key for key in specs if key.count("/") != 2} == whole | {"sync_statistics"}
 
 
 EPIC = (
@@ -56,7 +60,7 @@ def test_an_assets_group_kinds_owner_partitions_and_upstream_follow_from_its_key
 ) -> None:
     kinds = {"extract": {"fhir", "parquet"}, "records": {"fhir", "parquet"}, "conflicts": {"sql"}}  # and the layer
     for key, spec in specs.items():
-        if key == "sync_statistics":
+        if key.count("/") != 2:
             continue
         connection, layer, name = key.split("/")
         expected = {
@@ -79,7 +83,23 @@ def test_an_assets_group_kinds_owner_partitions_and_upstream_follow_from_its_key
         }, key
     statistics = specs["sync_statistics"]
     assert (statistics.group_name, statistics.kinds, statistics.partitions_def) == ("statistics", {"duckdb"}, None)
-    assert {dep.asset_key.to_user_string() for dep in statistics.deps} == {k for k in specs if "/conflicts/" in k}
+    ends = {key for key in specs if "/conflicts/" in key or key.endswith(("/writeback", "/anti_entropy"))}
+    assert {dep.asset_key.to_user_string() for dep in statistics.deps} == ends
+
+
+def test_a_connections_write_back_follows_its_conflicts_and_its_comparison_is_in_a_group_of_its_own(
+    specs: dict[str, dg.AssetSpec],
+) -> None:
+    for connection in ("clinic", "epic"):
+        written, compared = specs[f"{connection}/writeback"], specs[f"{connection}/anti_entropy"]
+        assert (written.group_name, compared.group_name) == (connection, "anti_entropy")
+        for spec in (written, compared):
+            assert spec.partitions_def is None, "what goes out has no landing day"
+            assert spec.kinds == {spec.key.path[-1], "fhir"}
+            assert set(spec.tags) >= {"holovitals/provider"}
+        upstream = {dep.asset_key.to_user_string() for dep in written.deps}
+        assert upstream == {key for key in specs if key.startswith(f"{connection}/conflicts/")}
+        assert [dep.asset_key.to_user_string() for dep in compared.deps] == [f"{connection}/writeback"]
 
 
 def test_every_asset_says_what_a_row_is_whose_it_is_and_what_it_is_kept_in(specs: dict[str, dg.AssetSpec]) -> None:
@@ -94,6 +114,8 @@ def test_runs_of_one_connection_take_turns_and_every_layer_backfills_in_one_run(
             assert asset.op.pool == asset.op.name.rpartition("_")[0]
             assert asset.backfill_policy == dg.BackfillPolicy.single_run()
             assert asset.can_subset
+        if asset.op.name.endswith(tuple(f"_{name}" for name in WHOLE)):
+            assert asset.op.pool == asset.op.name.removesuffix("_writeback").removesuffix("_anti_entropy")
 
 
 def test_checks_are_claims_and_only_structural_ones_can_stop_a_batch(definitions: dg.Definitions) -> None:
@@ -111,6 +133,11 @@ def test_checks_are_claims_and_only_structural_ones_can_stop_a_batch(definitions
     }  # fmt: skip
     assert "quantities_have_a_unit" in {spec.name for spec in by_asset["epic/records/Observation"]}
     assert [spec.name for spec in by_asset["epic/extract/Observation"]] == ["the_read_is_complete"]
+    assert {spec.name: spec.blocking for spec in by_asset["epic/writeback"]} == {
+        "no_critical_conflict_is_overdue": False,
+        "every_other_conflict_is_in_time": False,
+        "no_standing_difference_is_critical": False,
+    }
     verbs = {"is", "are", "has", "have", "says", "say", "names", "name", "ends", "dies", "abates"}
     for specs in by_asset.values():
         for spec in specs:
@@ -122,9 +149,11 @@ def test_jobs_schedules_and_sensors_are_named_for_what_they_do(definitions: dg.D
     repository = definitions.get_repository_def()
     connections = ("clinic", "epic", "fhir", "ward")
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {
-        f"sync_{name}" for name in connections
+        f"{what}_{name}" for name in connections for what in ("sync", "anti_entropy")
     }
-    assert {schedule.name for schedule in definitions.schedules or ()} == {f"incremental_{n}" for n in connections}
+    assert {schedule.name for schedule in definitions.schedules or ()} == {
+        f"{what}_{name}" for name in connections for what in ("incremental", "anti_entropy")
+    }
     assert {sensor.name for sensor in definitions.sensors or ()} == {"cancelled_runs", "failed_runs"}
 
 
@@ -137,6 +166,40 @@ def test_a_tick_asks_for_todays_partition_once(definitions: dg.Definitions) -> N
 
     assert (request.partition_key, request.run_key) == ("2026-11-20", "2026-11-20T00:15:00+00:00")
     assert request.run_config["ops"]["clinic_extract"]["config"] == {"full": False}
+
+
+def test_the_incremental_schedule_writes_back_and_compares_nothing(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("sync_clinic")
+
+    selected = {key.to_user_string() for key in job.asset_layer.selected_asset_keys}
+    by_type = {f"clinic/{layer}/{name}" for layer in LAYERS for name in TYPES}
+    assert selected == by_type | {"clinic/writeback", "sync_statistics"}
+    schedule = definitions.get_repository_def().get_schedule_def("incremental_clinic")
+    assert schedule.job_name == "sync_clinic"
+
+
+def test_both_sides_are_compared_once_a_day_in_the_background(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    schedule = repository.get_schedule_def("anti_entropy_clinic")
+
+    [request] = schedule.evaluate_tick(_tick(datetime(2026, 11, 20, 2, 30, tzinfo=UTC), repository)).run_requests or []
+
+    assert (schedule.cron_schedule, schedule.job_name) == ("30 2 * * *", "anti_entropy_clinic")
+    assert request.run_key == "2026-11-20T02:30:00+00:00" and request.partition_key is None
+    assert int(request.tags["dagster/priority"]) < 0
+    selected = definitions.resolve_job_def("anti_entropy_clinic").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in selected} == {"clinic/anti_entropy", "sync_statistics"}
+
+
+def test_a_connection_may_be_compared_at_another_time_or_never(
+    tmp_path: Path, prepare_home: Callable[[Path], Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sundays = _assembled(tmp_path / "sundays", prepare_home, monkeypatch, anti_entropy_cron="0 4 * * 0")
+    never = _assembled(tmp_path / "never", prepare_home, monkeypatch, anti_entropy_cron=None)
+
+    assert sundays.get_repository_def().get_schedule_def("anti_entropy_clinic").cron_schedule == "0 4 * * 0"
+    assert "anti_entropy_clinic" not in {schedule.name for schedule in never.schedules or ()}
+    assert never.resolve_job_def("anti_entropy_clinic"), "by hand it still can be"
 
 
 def test_a_full_schedule_asks_for_everything(
@@ -156,8 +219,9 @@ def test_a_paused_connection_has_no_assets_no_job_and_no_schedule(
     definitions = _assembled(tmp_path, prepare_home, monkeypatch, also="epic", enabled=False)
 
     groups = {spec.group_name for spec in definitions.resolve_all_asset_specs()}
-    assert groups == {"ward", "fhir", "statistics"}, "clinic and epic, which has its YAML in defs/, are paused"
-    assert {schedule.name for schedule in definitions.schedules or ()} == {"incremental_ward", "incremental_fhir"}
+    expected = {"ward", "fhir", "statistics", "anti_entropy"}
+    assert groups == expected, "clinic and epic, which has its YAML in defs/, are paused"
+    assert {schedule.name.rpartition("_")[2] for schedule in definitions.schedules or ()} == {"ward", "fhir"}
 
 
 def _assembled(

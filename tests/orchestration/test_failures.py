@@ -85,6 +85,7 @@ def test_a_rerun_from_failure_goes_on_with_the_same_job_and_reads_what_failed(
     assert report.total.unaccounted == 0
     assert shown["clinic/extract/Observation"]["dagster/partition_row_count"] == held["Observation"]
     assert shown["clinic/records/Observation"]["dagster/partition_row_count"] == held["Observation"]
+    assert shown["clinic/conflicts/Observation"]["created"] == held["Observation"]
     assert checks(result)["clinic/extract/Observation", "the_read_is_complete"].passed
     assert not [request for request in vendor.requests() if "Condition" in request["path"]], "done work is not redone"
     assert {row.resource_type for row in installation.rows(watermark)} == set(TYPES)

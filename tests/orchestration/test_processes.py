@@ -15,11 +15,10 @@ import dagster as dg
 import pytest
 
 from holovitals_pipelines.deploy.dagster_home import prepare_dagster_home
-from holovitals_pipelines.engine.local_records import edit_record, record_of
 from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.model.vocabulary import JobStatus
 from holovitals_pipelines.settings import Settings
-from holovitals_pipelines.store.tables import quarantine, record, sync_conflict
+from holovitals_pipelines.store.tables import outbox, quarantine, record, sync_conflict
 from holovitals_pipelines.store.warehouse import open_current
 from tests.orchestration.installation import Installation, files_with
 from tests.orchestration.test_failures import execute, look_at_ended_runs
@@ -48,7 +47,7 @@ def side_by_side(
     """Two connections synced by two processes at once, with a notebook holding the warehouse open all the while.
 
     The vendor has a patient of an unmistakable name, a resource about her that cannot be accepted, and a change of hers
-    that meets a change made here.
+    that meets a change made here, which `clinic` may be told of.
     """
     folder = tmp_path_factory.mktemp("side-by-side")
     settings = prepare_home(folder / "home")
@@ -58,14 +57,13 @@ def side_by_side(
         patch.setenv("DAGSTER_HOME", str(settings.dagster_home))
         with dg.DagsterInstance.get() as instance:
             installation = Installation(settings, instance, definitions)
+            installation.declare("clinic", "write", enabled=True)
             vendor.put(HELD)
             vendor.put(REFUSED)
             try:
                 installation.run("clinic", *(f"{layer}/Patient" for layer in ("extract", "records", "conflicts")))
+                installation.edit("Patient", IDENTITY, name=[{"family": FAMILY, "given": ["Eve"]}])
                 with installation.open() as home:
-                    mine = record_of(home, "clinic", "Patient", IDENTITY)
-                    edited = mine.body.replace(b"Ada", b"Eve")
-                    edit_record(home, mine.record_id, edited, seen_version=mine.version, actor="dr")
                     publish_statistics(home)
                 vendor.put({**HELD, "gender": "other"})
                 yield _run_both(installation, folder)
@@ -107,6 +105,7 @@ def test_a_patients_name_and_id_reach_no_event_log_no_metadata_and_no_terminal(s
     assert installation.count(record, record.c.resource_type == "Patient") > 0
     assert installation.count(quarantine) == 2, "she has a resource in quarantine at either connection"
     assert installation.count(sync_conflict) == 1, "and a conflict at one"
+    assert installation.count(outbox, outbox.c.state == "done") == 1, "that was merged, and written back"
     assert files_with(IDENTITY.encode(), installation.folder), "her id is in the operational store"
     assert files_with(b"sync_clinic", installation.settings.dagster_home), "and what Dagster keeps can be searched"
 

@@ -20,7 +20,8 @@ def test_a_sync_materializes_every_layer_of_every_type_and_completes_one_job(
 
     assert result.success
     shown = materializations(result)
-    assert set(shown) == {f"clinic/{layer}/{name}" for layer in LAYERS for name in TYPES} | {"sync_statistics"}
+    by_type = {f"clinic/{layer}/{name}" for layer in LAYERS for name in TYPES}
+    assert set(shown) == by_type | {"clinic/writeback", "sync_statistics"}
     for name in TYPES:
         assert shown[f"clinic/extract/{name}"]["dagster/partition_row_count"] == held[name]
         assert shown[f"clinic/records/{name}"]["dagster/partition_row_count"] == held[name]

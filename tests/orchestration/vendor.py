@@ -79,6 +79,11 @@ class Vendor:
     def put(self, resource: Mapping[str, Any]) -> None:
         self._admin("PUT", f"fhir/{resource['resourceType']}/{resource['id']}", resource)
 
+    def held(self, resource_type: str, identity: str) -> dict[str, Any]:
+        """The resource as the vendor has it now."""
+        answer: dict[str, Any] = self._admin("GET", f"fhir/{resource_type}/{identity}").json()
+        return answer
+
     def delete(self, resource_type: str, identity: str) -> None:
         self._admin("DELETE", f"fhir/{resource_type}/{identity}")
 
@@ -92,12 +97,22 @@ class Vendor:
 
     @contextmanager
     def fault(self, **declared: Any) -> Iterator[None]:
-        """The fault for as long as the block lasts, and however often it is met."""
+        """The fault for as long as the block lasts, however often it is met unless `times` says otherwise."""
         self._admin("POST", "faults", {"times": 0, **declared})
         try:
             yield
         finally:
             self._admin("DELETE", "faults")
+
+    @contextmanager
+    def turned(self, **knobs: Any) -> Iterator[None]:
+        """Some of its settings otherwise for as long as the block lasts."""
+        before = self._admin("GET", "fhir/settings").json()
+        self._admin("POST", "fhir/settings", knobs)
+        try:
+            yield
+        finally:
+            self._admin("POST", "fhir/settings", {name: before[name] for name in knobs})
 
     def _admin(self, method: str, path: str, body: Any = None) -> httpx.Response:
         content = None if body is None else json.dumps(body)

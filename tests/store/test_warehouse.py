@@ -17,10 +17,13 @@ from holovitals_pipelines.store import errors, jobs, leases, warehouse
 from holovitals_pipelines.store.bulk import insert_rows
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.tables import (
+    anti_entropy,
     link,
+    outbox,
     provider_latency,
     quality_result,
     quarantine,
+    standing_difference,
     sync_conflict,
     sync_conflict_field,
     sync_statistics,
@@ -54,9 +57,36 @@ def add_statistics(transaction: sa.Connection, job_id: str, at: datetime, create
     counts = {"extracted": 10, "created": created}
     row = (
         job_id, "Patient", "epic", "epic", "FULL_SYNC", at, at,
-        *(counts.get(name, 0) for name in columns[7:-3]), 1.0, 0.5, 0.25,
+        *(counts.get(name, 0) for name in columns[7:-4]), 1.0, 0.5, 0.25, 0.125,
     )  # fmt: skip
     insert_rows(transaction, sync_statistics, columns, [row], "update")
+
+
+def add_conflicts(transaction: sa.Connection, job_id: str, now: datetime) -> None:
+    """One decided by policy, one by a person, one that merged cleanly, one overdue."""
+    shared = {"job_id": job_id, "connection": "epic", "resource_type": "Patient", "type": "UPDATE_UPDATE",
+              "revision": 2, "detected_at": now, "rule": "patient-contacts", "policy_version": "p1 m1", "units": 1,
+              "patient": f"Patient/{MARKER}", "reason": MARKER, "remote_version": MARKER,
+              "decision": {"values": {"birthDate": MARKER}}, "local_document": b"d" * 16}  # fmt: skip
+    by_policy = {"status": "RESOLVED", "strategy": "MERGE", "severity": "LOW", "decided_by": "policy:p1",
+                 "decided_at": now + timedelta(seconds=30)}  # fmt: skip
+    rows: dict[str, dict[str, Any]] = {
+        "c1": by_policy,
+        "c2": by_policy | {"decided_by": "dr.who", "severity": "HIGH", "strategy": "MANUAL", "reopened": 1},
+        "c3": by_policy | {"units": 0, "rule": "clean_merge"},
+        "c4": {"status": "PENDING_REVIEW", "severity": "CRITICAL", "due_at": now + timedelta(hours=4)},
+    }
+    for place, (conflict_id, values) in enumerate(rows.items()):
+        named = {"conflict_id": conflict_id, "link_id": f"l{place}", "record_id": f"r{place}"}
+        transaction.execute(sync_conflict.insert().values({**shared, **named, **values}))
+    for revision in (1, 2):
+        transaction.execute(
+            sync_conflict_field.insert().values(
+                conflict_id="c1", revision=revision, unit=f"telecom[phone|{MARKER}]].value", element="telecom",
+                kind="conflict", severity="LOW", rule="patient-contacts", local=f'"{MARKER}"', remote=f'"{MARKER}"',
+                chosen=f'"{MARKER}"', chosen_side="remote", why=MARKER,
+            )
+        )  # fmt: skip
 
 
 def fill(database: Database, new_job: Any, now: datetime) -> str:
@@ -78,16 +108,25 @@ def fill(database: Database, new_job: Any, now: datetime) -> str:
                 "document_hash": b"h" * 16, "stage": "transform", "rule": "fhir.required", "message": MARKER,
                 "remedy": MARKER, "source": MARKER, "path": "Patient.name", "state": "held"}  # fmt: skip
         transaction.execute(quarantine.insert(), [{**held, "at": now + timedelta(seconds=n)} for n in range(3)])
-        conflict = {"conflict_id": "c1", "link_id": "l0", "job_id": job_id, "connection": "epic",
-                    "resource_type": "Patient", "record_id": "r0", "type": "UPDATE_UPDATE", "status": "RESOLVED",
-                    "revision": 1, "detected_at": now, "decided_at": now + timedelta(seconds=30), "reason": MARKER,
-                    "remote_version": MARKER, "local_document": b"d" * 16}  # fmt: skip
-        transaction.execute(sync_conflict.insert().values(**conflict))
+        add_conflicts(transaction, job_id, now)
         transaction.execute(
-            sync_conflict_field.insert().values(
-                conflict_id="c1", revision=1, unit=f"telecom[phone|{MARKER}].value", kind="item", severity="HIGH"
+            standing_difference.insert().values(
+                link_id="l0", unit=f"telecom[phone|{MARKER}]].value", connection="epic", resource_type="Patient",
+                record_id="r0", severity="MEDIUM", reason="read_only", since=now,
             )
-        )
+        )  # fmt: skip
+        transaction.execute(
+            outbox.insert().values(
+                intent_id="i1", link_id="l0", connection="epic", resource_type="Patient", record_id="r0",
+                operation="update", document_hash=b"d" * 16, expected_version=MARKER, state="done", attempts=2,
+                guarded=True, error_message=MARKER, job_id=job_id, created_at=now,
+                finished_at=now + timedelta(seconds=4),
+            )
+        )  # fmt: skip
+        transaction.execute(
+            anti_entropy.insert().values(job_id=job_id, resource_type="Patient", connection="epic", compared=10,
+                                         missed=2, unsent=1, absent=3, at=now)
+        )  # fmt: skip
         transaction.execute(
             watermark.insert().values(connection="epic", resource_type="Patient", mechanism="last_updated",
                                       value=now, job_id=job_id, updated_at=now)
@@ -118,7 +157,7 @@ def test_every_table_is_filled_from_the_operational_store(
     assert path.parent == folder and (folder / "current").read_text().strip() == path.name
     questions: dict[str, list[tuple[Any, ...]]] = {
         "select job_id, resource_type, extracted, created, total_seconds from sync_statistics": [
-            (job_id, "Patient", 10, 3, 1.75)
+            (job_id, "Patient", 10, 3, 1.875)
         ],
         "select job_id, status, resource_types, duration_seconds, created_at from sync_jobs": [
             (job_id, "COMPLETED", [], 90.0, now)
@@ -131,8 +170,26 @@ def test_every_table_is_filled_from_the_operational_store(
         "select rule, path, state, resources, last_at - first_at from quarantine": [
             ("fhir.required", "Patient.name", "held", 3, timedelta(seconds=2))
         ],
-        "select conflict_id, link_id, record_id, open_seconds from conflicts": [("c1", "l0", "r0", 30.0)],
-        "select unit, severity from conflict_fields": [("telecom[].value", "HIGH")],
+        "select conflict_id, link_id, record_id, severity, decided_how, resolve_seconds, reopened from conflicts"
+        " order by 1": [
+            ("c1", "l0", "r0", "LOW", "automatic", 30.0, 0),
+            ("c2", "l1", "r1", "HIGH", "person", 30.0, 1),
+            ("c3", "l2", "r2", "LOW", "clean", 30.0, 0),
+            ("c4", "l3", "r3", "CRITICAL", None, None, 0),
+        ],
+        "select conflict_id, due_in_seconds < 0, open_seconds > 0 from conflicts where open_seconds is not null": [
+            ("c4", True, True)
+        ],
+        "select rule, policy_version, units, strategy from conflicts where conflict_id = 'c1'": [
+            ("patient-contacts", "p1 m1", 1, "MERGE")
+        ],
+        "select element, severity, chosen_side, connection, newest from conflict_fields order by newest": [
+            ("telecom", "LOW", "remote", "epic", False),
+            ("telecom", "LOW", "remote", "epic", True),
+        ],
+        "select element, severity, reason, since from standing_differences": [("telecom", "MEDIUM", "read_only", now)],
+        "select operation, state, attempts, guarded, seconds from writes": [("update", "done", 2, True, 4.0)],
+        "select resource_type, compared, missed, unsent, absent from anti_entropy": [("Patient", 10, 2, 1, 3)],
         "select resource_type, value from watermarks": [("Patient", now)],
         "select passed, rows from quality_results": [(True, 10)],
         "select operation, p95_ms from provider_latency": [("GET Patient?{page}", 2.0)],
@@ -203,6 +260,62 @@ def test_a_second_publish_equals_one_from_scratch(
     assert settled == [(3,)]
     assert ask(folder, f"select created from sync_statistics where job_id = '{made[2]}'") == [(77,)]
     assert ask(folder, f"select created from sync_statistics where job_id = '{made[1]}'") == [(9,)]
+
+
+def test_conflicts_and_writes_of_a_second_publish_equal_those_from_scratch(database: Database, folder: Path) -> None:
+    """Whatever may still change is read anew: open ones, ones to be looked at afterwards, writes that wait."""
+    long_ago, recently = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC)
+    shared = {"job_id": "j", "connection": "epic", "resource_type": "Patient", "type": "UPDATE_UPDATE", "units": 1,
+              "revision": 1, "detected_at": long_ago, "due_at": long_ago + timedelta(hours=4)}  # fmt: skip
+    settled = {"status": "RESOLVED", "decided_by": "policy:p1", "decided_at": long_ago}
+    rows: dict[str, dict[str, Any]] = {
+        "settled": settled,
+        "to review": {**settled, "post_review": "due"},
+        "open": {"status": "PENDING_REVIEW"},
+        "decided now": {"status": "PENDING_REVIEW"},
+    }
+    with database.write() as transaction:
+        for name, values in rows.items():
+            named = {"conflict_id": name, "link_id": name, "record_id": name}
+            transaction.execute(sync_conflict.insert().values({**shared, "post_review": None, **named, **values}))
+            unit = {"conflict_id": name, "revision": 1, "unit": "gender", "element": "gender", "kind": "conflict"}
+            transaction.execute(sync_conflict_field.insert().values(unit))
+            waits = name == "open"
+            transaction.execute(
+                outbox.insert().values(
+                    intent_id=name, link_id=name, connection="epic", resource_type="Patient", operation="update",
+                    state="pending" if waits else "done", attempts=0, created_at=long_ago,
+                    finished_at=None if waits else long_ago,
+                )
+            )  # fmt: skip
+    publish(database, folder)
+    with database.write() as transaction:
+        change = sync_conflict.update().where
+        transaction.execute(
+            change(sync_conflict.c.conflict_id == "decided now").values(
+                status="RESOLVED", decided_by="dr", decided_at=recently, revision=2
+            )
+        )
+        transaction.execute(change(sync_conflict.c.conflict_id == "to review").values(post_review="done"))
+        unit = {"conflict_id": "decided now", "revision": 2, "unit": "gender", "element": "gender"}
+        transaction.execute(sync_conflict_field.insert().values(unit))
+        transaction.execute(
+            outbox.update().where(outbox.c.intent_id == "open").values(state="done", finished_at=recently)
+        )
+        transaction.execute(  # settled rows are not read again, unless everything is
+            change(sync_conflict.c.conflict_id == "settled").values(strategy="MERGE")
+        )
+    kept = "* exclude (strategy, open_seconds, due_in_seconds)"
+    questions = [f"select {kept} from conflicts", "select * from conflict_fields", "select * from writes"]
+    publish(database, folder)
+    after = [sorted(ask(folder, question), key=repr) for question in questions]
+    strategy = "select strategy from conflicts where conflict_id = 'settled'"
+    assert ask(folder, strategy) == [(None,)]
+    publish(database, folder, full=True)
+    assert [sorted(ask(folder, question), key=repr) for question in questions] == after
+    assert ask(folder, strategy) == [("MERGE",)]
+    assert [len(rows) for rows in after] == [4, 5, 4]
+    assert ask(folder, "select post_review from conflicts where conflict_id = 'to review'") == [("done",)]
 
 
 def test_a_damaged_previous_snapshot_is_built_over(

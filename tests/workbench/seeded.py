@@ -18,7 +18,16 @@ from holovitals_pipelines.store.database import open_database
 from holovitals_pipelines.store.errors import add_errors
 from holovitals_pipelines.store.quality import save_quality
 from holovitals_pipelines.store.statistics import save_latencies, save_statistics
-from holovitals_pipelines.store.tables import link, quarantine, sync_conflict, sync_job
+from holovitals_pipelines.store.tables import (
+    anti_entropy,
+    link,
+    outbox,
+    quarantine,
+    standing_difference,
+    sync_conflict,
+    sync_conflict_field,
+    sync_job,
+)
 from holovitals_pipelines.store.warehouse import publish
 from holovitals_pipelines.store.watermarks import advance_watermark
 
@@ -32,7 +41,7 @@ def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
     """Fill `home` and publish its snapshot. `shift` moves the whole history, for tests that use the wall clock.
 
     epic: a full sync (1,000 Observation, 40 Patient), an incremental one a day later, a failed job the day after;
-    lab: one full sync of 300 Observation.
+    lab: one full sync of 300 Observation. Both directions: see `_agreement`.
     """
     settings = Settings(home=home)
     settings.root.mkdir(parents=True, exist_ok=True)
@@ -55,7 +64,8 @@ def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
         )  # fmt: skip
         _statistics(
             transaction, SECOND, "epic", now - 2 * day, job_type="INCREMENTAL_SYNC",
-            Observation=Outcome(extracted=120, created=20, updated=7, unchanged=90, conflicts=3, extract_seconds=4.0),
+            Observation=Outcome(extracted=120, created=20, updated=7, unchanged=90, conflicts=3, extract_seconds=4.0,
+                                resolved=1, held=2, pushed=6, write_back_seconds=0.5),
             Patient=Outcome(extracted=40, unchanged=40, extract_seconds=1.25),
         )  # fmt: skip
         _statistics(
@@ -83,8 +93,7 @@ def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
         add_errors(transaction, FAILED, "epic", Stage.EXTRACT, [refused, refused], now - day)
         for number in range(5):
             transaction.execute(quarantine.insert(), _quarantined(number, now - 3 * day))
-        for number in range(3):
-            transaction.execute(sync_conflict.insert(), _conflict(number, now - 2 * day))
+        _agreement(transaction, now)
         transaction.execute(link.insert(), [_link("epic", "Observation", n, now) for n in range(9)])
         transaction.execute(link.insert(), [_link("lab", "Observation", n, now) for n in range(4)])
         advance_watermark(
@@ -158,11 +167,67 @@ def _quarantined(number: int, at: datetime) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _agreement(transaction: sa.Connection, now: datetime) -> None:
+    """Seven conflicts, what they were about, writes, standing differences and a comparison.
+
+    Observation at epic: c0 critical, two days overdue; c1 high, to be decided within a day of the wall clock; c2
+    decided by a person in three hours; c3 to c5 by policy; c6 merged cleanly.
+    """
+    day, hour = timedelta(days=1), timedelta(hours=1)
+    at = now - 2 * day
+    open_, done = {"status": "PENDING_REVIEW"}, {"status": "RESOLVED", "decided_at": at + timedelta(minutes=6)}
+    by_policy = {**done, "severity": "LOW", "strategy": "REMOTE_WINS", "decided_by": "policy:p1"}
+    rows: list[dict[str, object]] = [
+        {**open_, "severity": "CRITICAL", "due_at": at + 4 * hour},
+        {**open_, "severity": "HIGH", "due_at": datetime.now(UTC) + day},
+        {**done, "severity": "CRITICAL", "strategy": "MANUAL", "decided_by": "dr.who", "decided_at": at + 3 * hour,
+         "reopened": 1},
+        by_policy,
+        by_policy,
+        {**by_policy, "severity": "HIGH", "strategy": "MERGE", "post_review": "due"},
+        {**by_policy, "units": 0, "strategy": "MERGE", "rule": "clean_merge"},
+    ]  # fmt: skip
+    for number, values in enumerate(rows):
+        transaction.execute(sync_conflict.insert().values({**_conflict(number, at), **values}))
+        element = "status" if number < 3 else "note"
+        transaction.execute(
+            sync_conflict_field.insert().values(
+                conflict_id=f"c{number}", revision=1, unit=f"{element}[secret]", element=element,
+                kind="pulled" if number == 6 else "conflict", severity=values.get("severity"),
+                chosen_side="remote" if number in (3, 4) else None,
+            )
+        )  # fmt: skip
+    for number, (state, guarded) in enumerate(
+        [("done", True)] * 5 + [("done", False), ("failed", True), ("pending", None)]
+    ):
+        transaction.execute(
+            outbox.insert().values(
+                intent_id=f"i{number}", link_id=f"l{number}", connection="epic", resource_type="Observation",
+                operation="update", state=state, guarded=guarded, attempts=1, created_at=at,
+                error_code="vendor.rule" if state == "failed" else None,
+                finished_at=None if state == "pending" else at + timedelta(seconds=2),
+            )
+        )  # fmt: skip
+    for unit, severity in (("status", "CRITICAL"), ("note[a]", "LOW"), ("note[b].text", "LOW")):
+        transaction.execute(
+            standing_difference.insert().values(
+                link_id="l9", unit=unit, connection="epic", resource_type="Observation", record_id="r9",
+                severity=severity, reason="read_only", since=at,
+            )
+        )  # fmt: skip
+    transaction.execute(
+        anti_entropy.insert().values(
+            job_id=FIRST, resource_type="Observation", connection="epic", compared=1000, missed=2, unsent=1, absent=0,
+            at=now - 3 * day,
+        )
+    )  # fmt: skip
+
+
 def _conflict(number: int, at: datetime) -> dict[str, object]:
     return {
         "conflict_id": f"c{number}", "link_id": f"l{number}", "job_id": SECOND, "connection": "epic",
-        "resource_type": "Observation", "record_id": f"r{number}", "type": "UPDATE_UPDATE",
-        "status": "RESOLVED" if number == 2 else "DETECTED", "revision": 1, "detected_at": at,
+        "resource_type": "Observation", "record_id": f"r{number}", "type": "UPDATE_UPDATE", "revision": 1, "units": 1,
+        "rule": "some-rule", "detected_at": at,
     }  # fmt: skip
 
 

@@ -31,7 +31,8 @@ def test_the_examples_run_as_they_are_written(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert re.search(r"Patient\s+0\.50\b", ran.stdout), "half of the patients read had not changed"
-    assert re.search(r"Observation\s+74\.50?\s", ran.stdout), "seconds by type"
+    assert re.search(r"Observation\s+75\.00?\s", ran.stdout), "seconds by type"
+    assert re.search(r"Observation\s+0\.75\b", ran.stdout), "three of four contradictions decided by policy"
     assert re.search(r"epic\s+1\b", ran.stdout), "one job of epic failed"
 
 

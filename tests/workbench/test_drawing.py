@@ -11,8 +11,8 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from holovitals_pipelines.workbench import Workbench, charts
-from holovitals_pipelines.workbench.cards import Card, Cards, age, overview_cards
+from holovitals_pipelines.workbench import Workbench, charts, conflict_charts
+from holovitals_pipelines.workbench.cards import Card, Cards, age, conflict_cards, overview_cards
 from holovitals_pipelines.workbench.tables import table
 
 from .seeded import NOW
@@ -22,7 +22,20 @@ DRAWINGS: list[tuple[Callable[[pd.DataFrame], Any], str]] = [
     (charts.volumes, "volumes"),
     (charts.stages, "slowest_stages"),
     (charts.latency, "latency"),
+    (conflict_charts.conflicts, "conflicts"),
+    (conflict_charts.decisions, "decisions"),
+    (conflict_charts.contested, "contested_elements"),
+    (conflict_charts.queue, "open_conflicts"),
+    (conflict_charts.standing, "standing_differences"),
+    (conflict_charts.writes, "writes"),
 ]
+COUNTED = {
+    "trend": ["resources read", "day (UTC)", "jobs"], "volumes": ["resources read"], "slowest_stages": ["seconds"],
+    "latency": ["milliseconds"], "conflicts": ["conflicts"], "decisions": ["conflicts"],
+    "contested_elements": ["conflicts"], "open_conflicts": ["open for (hours)", "due in (hours"],
+    "standing_differences": ["differences"], "writes": ["writes"],
+}  # fmt: skip
+"""What the axes of each drawing say."""
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 
 
@@ -48,9 +61,7 @@ def test_every_axis_has_a_title_or_names_what_its_labels_name(
 ) -> None:
     spec = draw(getattr(bench, frame)()).to_dict()
     text = json.dumps(spec)
-    for unit in {"trend": ["resources read", "day (UTC)", "jobs"], "volumes": ["resources read"]}.get(
-        frame, ["seconds"] if frame == "slowest_stages" else ["milliseconds"]
-    ):
+    for unit in COUNTED[frame]:
         assert unit in text
     assert spec["config"]["background"] == "white", "a chart stays readable in JupyterLab's dark theme"
 
@@ -66,6 +77,7 @@ def test_the_trend_draws_the_numbers_of_the_frame(bench: Workbench) -> None:
 def test_every_outcome_of_the_volumes_has_its_own_colour(bench: Workbench) -> None:
     assert set(bench.volumes()["outcome"]) <= set(charts.OUTCOMES)
     palettes = [charts.OUTCOMES, charts.STAGES, charts.JOBS]
+    palettes += [conflict_charts.SEVERITIES, conflict_charts.DECIDED, conflict_charts.STATES]
     for palette in palettes:
         assert len(set(palette.values())) == len(palette)
         assert set(palette.values()) <= OKABE_ITO | {"#B3B3B3"}
@@ -78,6 +90,40 @@ def test_with_nothing_to_draw_a_chart_says_what_to_run(
     chart = draw(getattr(empty_bench, frame)())
     assert isinstance(chart, alt.Chart)
     assert "holovitals demo" in json.dumps(chart.to_dict(), ensure_ascii=False)
+
+
+def test_a_bar_is_as_long_as_its_frame_says(bench: Workbench) -> None:
+    for draw, frame, count in (
+        (conflict_charts.conflicts, bench.conflicts(), "conflicts"),
+        (conflict_charts.decisions, bench.decisions(), "conflicts"),
+        (conflict_charts.writes, bench.writes(), "writes"),
+        (conflict_charts.standing, bench.standing_differences(), "differences"),
+    ):
+        drawn = [row for rows in draw(frame).to_dict()["datasets"].values() for row in rows]
+        assert sum(row[count] for row in drawn) == frame[count].sum()
+        assert all(row["position"] is not None for row in drawn), "every bar has its colour"
+
+
+def test_the_queue_is_drawn_against_the_line_where_it_is_overdue(bench: Workbench) -> None:
+    spec = conflict_charts.queue(bench.open_conflicts()).to_dict()
+    drawn = [row for rows in spec["datasets"].values() for row in rows]
+    assert {row["severity"] for row in drawn if "severity" in row} == {"CRITICAL", "HIGH"}
+    assert {"hours": 0} in drawn
+
+
+def test_the_conflict_cards_mark_what_is_overdue_and_what_was_refused(bench: Workbench) -> None:
+    cards = {card.label: card for card in conflict_cards(bench.conflict_overview(), bench.headline()).cards}
+    assert (cards["Decided by policy"].value, cards["Decided by policy"].note) == ("75%", "3 of 4 contradictions")
+    assert cards["A person's decision takes"].value == "3.0 h"
+    assert (cards["Overdue"].value, cards["Overdue"].tone) == ("1", "look")
+    assert (cards["Writes refused"].value, cards["Writes refused"].tone) == ("1", "look")
+    assert cards["Standing differences"].note == "1 critical"
+
+
+def test_the_conflict_cards_of_an_empty_home_worry_nobody(empty_bench: Workbench) -> None:
+    cards = conflict_cards(empty_bench.conflict_overview(), empty_bench.headline())
+    assert {card.tone for card in cards.cards} == {"plain"}
+    assert {card.value for card in cards.cards} == {"0", "–", "never"}
 
 
 def test_the_cards_show_the_numbers_and_mark_what_needs_a_person(bench: Workbench) -> None:

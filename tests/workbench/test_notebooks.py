@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from .seeded import NOW, seed
 
 PROJECT = Path(__file__).parents[2]
-NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+OVERVIEW, CONFLICTS = NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
 def run(path: Path, home: Path, scratch: Path) -> Any:
@@ -44,14 +44,14 @@ def shown_by(notebook: Any, call: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def on_a_seeded_home(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     seed(home, shift=datetime.now(UTC) - NOW)
-    return run(NOTEBOOKS[0], home, tmp_path_factory.mktemp("scratch"))
+    return home
 
 
-def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(on_a_seeded_home: Any) -> None:
-    notebook = on_a_seeded_home
+def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(seeded: Path, tmp_path: Path) -> None:
+    notebook = run(OVERVIEW, seeded, tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
     cards = shown_by(notebook, "overview_cards(bench")
     assert all(number in cards for number in ("75%", "3 of 4", "1\u202f500", "1 day ago"))
@@ -67,11 +67,36 @@ def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(on_a_seed
 
 
 def test_the_overview_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
-    notebook = run(NOTEBOOKS[0], tmp_path / "empty", tmp_path)
+    notebook = run(OVERVIEW, tmp_path / "empty", tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
     assert everything_shown(notebook).count("Nothing to draw yet: run «holovitals demo»") == 4
     assert "No sync yet: run «holovitals demo»" in shown_by(notebook, "overview_cards(bench")
     assert "No check has run yet." in shown_by(notebook, "bench.quality")
+    assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
+
+
+def test_the_conflicts_notebook_runs_and_shows_what_waits_and_who_decided(seeded: Path, tmp_path: Path) -> None:
+    notebook = run(CONFLICTS, seeded, tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
+    cards = shown_by(notebook, "conflict_cards(bench")
+    assert all(number in cards for number in ("75%", "3 of 4 contradictions", "3.0 h", "1 critical"))
+    assert "c0" in shown_by(notebook, "queue = bench.open_conflicts")
+    assert "REMOTE_WINS" in shown_by(notebook, "table(charted")
+    assert "vendor.rule" in shown_by(notebook, "table(bench.writes")
+    assert "read_only" in shown_by(notebook, "table(bench.standing_differences")
+    assert "1\u202f000" in shown_by(notebook, "bench.comparisons")
+    for chart in ("queue", "conflicts", "contested", "decisions", "writes", "standing"):
+        shown = shown_by(notebook, f"conflict_charts.{chart}(")
+        assert "application/vnd.vegalite.v5+json" in shown and "Before the first sync" not in shown
+    assert "secret" not in everything_shown(notebook), "what identifies a list item is content"
+
+
+def test_the_conflicts_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+    notebook = run(CONFLICTS, tmp_path / "empty", tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
+    assert everything_shown(notebook).count("Before the first sync: run «holovitals demo»") == 6
+    assert "No sync yet: run «holovitals demo»" in shown_by(notebook, "conflict_cards(bench")
+    assert "No conflict waits for a person." in shown_by(notebook, "queue = bench.open_conflicts")
     assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
 
 
@@ -93,5 +118,5 @@ def test_a_notebook_imports_three_things_and_only_from_the_workbench(path: Path)
     assert all(line.startswith("from holovitals_pipelines.workbench") for line in imports)
 
 
-def test_there_is_a_notebook_to_test() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb"]
+def test_there_are_notebooks_to_test() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb", "02_conflicts.ipynb"]

@@ -22,7 +22,8 @@ from .seeded import FAILED, FIRST, NOW, OTHER, SECOND, add_job, seed
 PROJECT = Path(__file__).parents[2]
 FRAMES = (
     "overview", "trend", "volumes", "slowest_stages", "recent_jobs", "latest_outcome", "quality", "errors", "latency",
-    "quarantine", "records", "freshness",
+    "quarantine", "records", "freshness", "conflict_overview", "conflicts", "decisions", "contested_elements",
+    "open_conflicts", "standing_differences", "writes", "comparisons",
 )  # fmt: skip
 
 
@@ -54,14 +55,14 @@ def test_the_trend_has_a_row_a_day_and_connection_and_counts_failed_jobs(bench: 
     ]
     assert trend["extracted"].tolist() == [1040, 160, 0, 300]
     assert trend["failed_jobs"].tolist() == [0, 0, 1, 0]
-    assert trend["seconds"].tolist() == [63.5, 5.25, 0, 10]
+    assert trend["seconds"].tolist() == [63.5, 5.75, 0, 10]
 
 
 def test_days_limits_how_far_a_frame_looks_back(bench: Workbench) -> None:
     assert bench.trend(days=1)["connection"].tolist() == ["epic", "lab"]
     assert bench.volumes(days=1)["resources"].sum() == 300
     assert bench.volumes(days=None)["resources"].sum() == 1500
-    assert bench.slowest_stages(days=2)["seconds"].sum() == 5.25 + 10
+    assert bench.slowest_stages(days=2)["seconds"].sum() == 5.75 + 10
     assert bench.latency(days=2)["requests"].tolist() == [10]
     assert len(bench.errors(days=1)) == 1 and len(Workbench(bench._settings).errors(days=1)) == 0
 
@@ -105,9 +106,9 @@ def test_recent_jobs_are_newest_first_and_say_why_they_failed(bench: Workbench) 
 def test_the_latest_outcome_is_that_of_each_connections_last_job(bench: Workbench) -> None:
     latest = bench.latest_outcome().set_index(["connection", "resource_type"])
     assert list(latest.index) == [("epic", "Observation"), ("epic", "Patient"), ("lab", "Observation")]
-    columns = ["extracted", "created", "updated", "unchanged", "conflicts", "quarantined", "seconds"]
-    assert latest.loc[("epic", "Observation"), columns].tolist() == [120, 20, 7, 90, 3, 0, 4.0]
-    assert latest.loc[("lab", "Observation"), columns].tolist() == [300, 300, 0, 0, 0, 0, 10.0]
+    columns = ["extracted", "created", "updated", "unchanged", "conflicts", "held", "quarantined", "pushed", "seconds"]
+    assert latest.loc[("epic", "Observation"), columns].tolist() == [120, 20, 7, 90, 3, 2, 0, 6, 4.5]
+    assert latest.loc[("lab", "Observation"), columns].tolist() == [300, 300, 0, 0, 0, 0, 0, 0, 10.0]
 
 
 def test_quality_shows_the_newest_result_of_a_check_and_failing_ones_first(bench: Workbench) -> None:
@@ -139,11 +140,80 @@ def test_records_and_freshness_are_by_connection_and_type(bench: Workbench) -> N
     assert bench.freshness()["read_up_to"].tolist() == [NOW - timedelta(days=2)]
 
 
+def test_the_conflict_overview_counts_each_conflict_once_in_its_present_state(bench: Workbench) -> None:
+    (row,) = bench.conflict_overview().to_dict("records")
+    assert row.pop("compared_at") == NOW - timedelta(days=3)
+    assert row == {
+        "conflicts": 7, "clean": 1, "automatic": 3, "by_people": 1, "automatic_share": 0.75, "median_hours": 3.0,
+        "open_conflicts": 2, "open_critical": 1, "overdue": 1, "reviews_due": 1, "standing": 3, "standing_critical": 1,
+        "written": 6, "waiting_writes": 1, "failed_writes": 1,
+    }  # fmt: skip
+    assert row["clean"] + row["automatic"] + row["by_people"] + row["open_conflicts"] == row["conflicts"]
+
+
+def test_conflicts_are_counted_by_severity_and_strategy(bench: Workbench) -> None:
+    conflicts = bench.conflicts()
+    assert conflicts["conflicts"].sum() == 7 and conflicts["conflicts"].is_monotonic_decreasing
+    found = conflicts.set_index(["severity", "strategy"])["conflicts"].to_dict()
+    assert found == {
+        ("LOW", "REMOTE_WINS"): 2, ("CRITICAL", ""): 1, ("CRITICAL", "MANUAL"): 1, ("HIGH", ""): 1,
+        ("HIGH", "MERGE"): 1, ("LOW", "MERGE"): 1,
+    }  # fmt: skip
+    assert len(bench.conflicts(days=1)) == 0
+
+
+def test_a_share_decided_by_policy_leaves_out_what_merged_cleanly(bench: Workbench) -> None:
+    decisions = bench.decisions().set_index("severity")
+    assert list(decisions.index) == ["CRITICAL", "HIGH", "LOW"]
+    columns = ["conflicts", "still_open", "clean", "automatic", "by_people", "reopened"]
+    assert decisions[columns].values.tolist() == [[2, 1, 0, 0, 1, 1], [2, 1, 0, 1, 0, 0], [3, 0, 1, 2, 0, 0]]
+    assert decisions["automatic_share"].tolist() == [0.0, 1.0, 1.0]
+    assert decisions.loc["CRITICAL", ["median_hours", "p90_hours"]].tolist() == [3.0, 3.0]
+
+
+def test_the_most_contested_element_comes_first_by_its_worst_severity_and_without_keys(bench: Workbench) -> None:
+    elements = bench.contested_elements()
+    columns = ["resource_type", "element", "conflicts", "still_open", "severity", "took_remote"]
+    assert elements[columns].values.tolist() == [
+        ["Observation", "note", 3, 0, "HIGH", 2],
+        ["Observation", "status", 3, 2, "CRITICAL", 0],
+    ]
+    assert bench.contested_elements(limit=1).shape[0] == 1
+
+
+def test_the_queue_begins_with_the_most_overdue(bench: Workbench) -> None:
+    queue = bench.open_conflicts()
+    assert queue[["conflict_id", "severity"]].values.tolist() == [["c0", "CRITICAL"], ["c1", "HIGH"]]
+    overdue, in_time = queue["due_in_hours"]
+    assert overdue < 0 < in_time <= 24
+    assert (queue["open_hours"] > 0).all()
+
+
+def test_standing_differences_are_counted_by_element_the_gravest_first(bench: Workbench) -> None:
+    standing = bench.standing_differences()
+    assert standing[["element", "severity", "differences", "records"]].values.tolist() == [
+        ["status", "CRITICAL", 1, 1],
+        ["note", "LOW", 2, 1],
+    ]
+
+
+def test_writes_are_counted_by_state_with_those_that_were_unguarded(bench: Workbench) -> None:
+    writes = bench.writes().set_index("state")
+    assert writes["writes"].to_dict() == {"done": 6, "failed": 1, "pending": 1}
+    assert writes.loc["done", ["unguarded", "median_seconds"]].tolist() == [1, 2.0]
+    assert writes.loc["failed", "usual_error"] == "vendor.rule"
+
+
+def test_comparisons_say_what_the_ordinary_way_had_missed(bench: Workbench) -> None:
+    (row,) = bench.comparisons().to_dict("records")
+    assert (row["resource_type"], row["compared"], row["missed"], row["unsent"]) == ("Observation", 1000, 2, 1)
+
+
 @pytest.mark.parametrize("name", FRAMES)
 def test_an_empty_home_gives_the_same_columns_without_rows(name: str, bench: Workbench, empty_bench: Workbench) -> None:
     empty, full = getattr(empty_bench, name)(), getattr(bench, name)()
     assert list(empty.columns) == list(full.columns)
-    assert len(empty) == (1 if name == "overview" else 0)
+    assert len(empty) == (1 if name.endswith("overview") else 0)
     assert len(full) > 0
 
 

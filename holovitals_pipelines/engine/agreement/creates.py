@@ -148,6 +148,7 @@ def _without_id(side: Side) -> Side:
 
 
 def leave_to_a_person(desk: Desk, transaction: sa.Connection, link_id: str, error: JobError) -> None:
+    desk.left_to_people.append(error)
     decided.set_link_states(transaction, [(link_id, "review")])
     for intent in outbox.live_intents(transaction, [link_id]).values():
         outbox.finish(transaction, intent, "failed", desk.now(), error)

@@ -10,6 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from holovitals_pipelines.model.connection import WriteSettings
+from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.providers.adapter import ResourceDesk
 from holovitals_pipelines.sync.facts import Rules
 
@@ -29,6 +30,8 @@ class Desk:
     settings: WriteSettings = field(default_factory=WriteSettings)
     allow_deletes: bool = False
     """A person has looked at a held mass deletion and lets it through."""
+    left_to_people: list[JobError] = field(default_factory=list)
+    """What was found here that only a person can settle; the job reports it."""
 
     @property
     def tie_seconds(self) -> float:

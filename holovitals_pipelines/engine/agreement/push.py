@@ -26,7 +26,9 @@ from holovitals_pipelines.model.errors import (
     NotFoundError,
     NotPermittedError,
     OutcomeUnknownError,
+    PermanentError,
     TransientError,
+    VendorError,
     VersionConflictError,
 )
 from holovitals_pipelines.model.writing import Absent, Concurrency, Present
@@ -130,10 +132,35 @@ async def _send(desk: Desk, intent: StoredIntent, state: LinkState, body: bytes 
         assert body is not None
         written = await desk.vendor.update(intent.resource_type, state.remote_id, body, version=version)
         return await confirm(desk, intent, written)
-    except (VersionConflictError, GoneError, NotFoundError):
+    except (GoneError, NotFoundError):
         return _Stale()
+    except VersionConflictError as error:
+        return await _stale_or_refused(desk, intent, state, error)
     except HoloVitalsError as error:
         return error
+
+
+async def _stale_or_refused(
+    desk: Desk, intent: StoredIntent, state: LinkState, error: VersionConflictError
+) -> _Stale | PermanentError:
+    """A refusal of the very version the vendor still holds is none of the version: servers answer 409 also to a delete
+    of what other resources refer to. Deciding that again would go round for ever."""
+    if state.remote_id is None:
+        return _Stale()
+    try:
+        now = await desk.vendor.read_current(intent.resource_type, state.remote_id)
+    except VendorError:
+        return _Stale()
+    if not isinstance(now, Present) or now.version is None or now.version != intent.expected_version:
+        return _Stale()
+    return PermanentError(
+        f"{error.message}, and it still holds the version that was named",
+        code="write.refused",
+        place=error.place,
+        remedy="look at the vendor for what stands against it; it is sent again when either side changes",
+        status=error.status,
+        vendor_code=error.vendor_code,
+    )
 
 
 async def _is_as_decided(desk: Desk, intent: StoredIntent, remote_id: str) -> bool:

@@ -24,6 +24,7 @@ from holovitals_pipelines.model.writing import Absent, Present
 from holovitals_pipelines.store import conflicts, outbox
 from holovitals_pipelines.store.dirty import Mark, clear_marks
 from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.store.link_states import link_states
 from holovitals_pipelines.store.outbox import StoredIntent
 from holovitals_pipelines.store.quarantine import Refusal, quarantine_resources
 from holovitals_pipelines.sync.decide import decide
@@ -89,8 +90,10 @@ def decide_and_commit(
     settled = Settled()
     with desk.transaction() as transaction:
         seen: dict[str, Seen] = {}
+        linked = link_states(transaction, [mark.link_id for mark in marks], lock=False).keys()
         for mark in marks:
-            one = _seen(desk, transaction, mark, readings.get(mark.link_id), created.get(mark.link_id), settled)
+            reading, found = readings.get(mark.link_id), created.get(mark.link_id)
+            one = _seen(desk, transaction, mark, reading, found, settled, is_linked=mark.link_id in linked)
             if one is not None:
                 seen[one.link_id] = one
         known = load_known(transaction, list(seen))
@@ -108,6 +111,8 @@ def _seen(
     reading: Reading | None,
     created: Found | VendorError | None,
     settled: Settled,
+    *,
+    is_linked: bool,
 ) -> Seen | None:
     """What is known of the vendor's side; None when there is nothing to decide on."""
     if isinstance(reading, VendorError) or isinstance(created, VendorError):
@@ -123,7 +128,8 @@ def _seen(
     if _refuse(desk, transaction, mark, reading):
         settled.refused += 1
         return None
-    return recognise(desk, transaction, Seen(mark.link_id, mark.resource_type, mark.remote_id, reading))
+    seen = Seen(mark.link_id, mark.resource_type, mark.remote_id, reading)
+    return seen if is_linked else recognise(desk, transaction, seen)
 
 
 def decide_all(desk: Desk, transaction: sa.Connection, known: Known, seen: Sequence[Seen]) -> list[Decided]:

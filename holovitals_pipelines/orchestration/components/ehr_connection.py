@@ -1,4 +1,8 @@
-"""The one place where a connection's assets are built: extract, records and conflicts, one key a resource type."""
+"""The one place where a connection's assets are built: extract, records and conflicts by resource type, write-back.
+
+Write-back is one asset a connection, because what it needs is the connection's: the vendor's pool, the job, the order
+of types (a new patient goes out before the patient's observations).
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,27 +10,43 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from holovitals_pipelines.engine.anti_entropy import mark_unsent, note_comparison
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.reconcile import reconcile
-from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.engine.transform import transform
+from holovitals_pipelines.engine.vendors import vendor_adapter
+from holovitals_pipelines.engine.write_back import write_back
 from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
-from holovitals_pipelines.model.vocabulary import Dataset, Provider, Stage
-from holovitals_pipelines.orchestration.catching_up import read_and_transform_what_failed, read_what_failed
+from holovitals_pipelines.model.job import SyncRequest
+from holovitals_pipelines.model.vocabulary import Dataset, JobType, Priority, Provider, Stage
+from holovitals_pipelines.orchestration.agreement_results import comparison_result, write_back_result
+from holovitals_pipelines.orchestration.backlog_checks import backlog_checks
+from holovitals_pipelines.orchestration.catching_up import (
+    commit_what_failed,
+    read_and_transform_what_failed,
+    read_what_failed,
+)
 from holovitals_pipelines.orchestration.layer_results import (
     READ_IS_COMPLETE,
     block,
     breaks_its_structure,
     conflicts_result,
     extract_result,
+    has_sound_structure,
     records_result,
 )
 from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
 from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_specs
 from holovitals_pipelines.orchestration.resources import HomeResource
-from holovitals_pipelines.orchestration.steps import finish_if_last, stage_of_run
+from holovitals_pipelines.orchestration.steps import finish, finish_if_last, session_of_run, stage_of_run
 from holovitals_pipelines.providers.catalogue import usual_types
 from holovitals_pipelines.settings import Settings, load_connections
+
+RETRIES = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""For a vendor that cannot be asked right now; every other failure says that a retry would not help (steps.py)."""
+
+COMPARISONS = "anti_entropy"
+"""The group of the full comparisons: materializing a connection's own group is the ordinary sync, no more."""
 
 
 class ExtractConfig(dg.Config):
@@ -36,7 +56,11 @@ class ExtractConfig(dg.Config):
 
 
 class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
-    """One connection to an EHR: extracts, validated records and conflict sets, a key a resource type.
+    """One connection to an EHR: extracts, validated records and conflict sets, a key a resource type; and write-back.
+
+    `<connection>/writeback` and `<connection>/anti_entropy` are of the whole connection, not of a resource type and not
+    shared between connections: the vendor's pool and the job are the connection's. They have no partitions, for what
+    goes out has no landing day.
 
     Where and how to reach the vendor is declared in `connections.yaml` under the same name; this declares what shall be
     seen in Dagster.
@@ -51,8 +75,10 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     resource_types: list[str] | None = Field(default=None, description="default: the types such a provider usually has")
     owner: str = Field(default="team:data-eng", description="Dagster owner of the assets")
     incremental_cron: str | None = Field(default="*/15 * * * *", description="when to sync; null for no schedule")
-
     full_cron: str | None = Field(default=None, description="when to read everything again; null for no schedule")
+    anti_entropy_cron: str | None = Field(
+        default="30 2 * * *", description="when to compare both sides in full; null for no schedule"
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         declared = load_connections(Settings().resolved_connections_file)
@@ -61,18 +87,39 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
     def definitions(self) -> dg.Definitions:
         types = self.types()
-        job = dg.define_asset_job(
+        statistics = dg.AssetSelection.assets(["sync_statistics"])
+        job = self._job(
             f"sync_{self.connection}",
-            selection=dg.AssetSelection.groups(self.connection) | dg.AssetSelection.assets(["sync_statistics"]),
-            description=f"Extract, validate and reconcile all {self.connection} offers, then publish the statistics.",
-            tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
-            executor_def=dg.in_process_executor,
+            dg.AssetSelection.groups(self.connection) | statistics,
+            f"Extract, validate and reconcile all {self.connection} offers, write back what is to be written, then "
+            "publish the statistics.",
+        )
+        comparison = self._job(
+            f"anti_entropy_{self.connection}",
+            dg.AssetSelection.assets([self.connection, "anti_entropy"]) | statistics,
+            f"Compare everything {self.connection} holds with what is held here, bring in what differs, count what "
+            "incremental syncs had missed.",
         )
         return dg.Definitions(
-            assets=[self._extract(types), self._records(types), self._conflicts(types)],
-            asset_checks=[quality_checks(self.connection, types)],
-            jobs=[job],
-            schedules=self._schedules(job),
+            assets=[
+                self._extract(types),
+                self._records(types),
+                self._conflicts(types),
+                self._write_back(types),
+                self._anti_entropy(types),
+            ],
+            asset_checks=[quality_checks(self.connection, types), backlog_checks(self.connection)],
+            jobs=[job, comparison],
+            schedules=[*self._schedules(job), *self._comparing(comparison)],
+        )
+
+    def _job(self, name: str, selection: dg.AssetSelection, says: str) -> Any:
+        return dg.define_asset_job(
+            name,
+            selection=selection,
+            description=says,
+            tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
+            executor_def=dg.in_process_executor,
         )
 
     def types(self) -> list[str]:
@@ -160,8 +207,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         connection, offered = self.connection, types
         specs = self._specs(
             "conflicts", types, "records",
-            "One row is one {name} that changed both here and at {connection} since they last agreed. "
-            "Everything else of the batch is committed to the operational store.",
+            "One row is one {name} that changed both here and at {connection} since they last agreed: merged or "
+            "decided by policy where that is allowed, held for a person where not. Everything else of the batch is "
+            "committed to the operational store.",
             {"conflicts", "sql"},
         )  # fmt: skip
 
@@ -179,6 +227,67 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                 finish_if_last(context, session, Stage.RECONCILE)
 
         return conflicts_layer
+
+    def _whole(self, name: str, group: str, upstream: list[dg.AssetKey], row: str) -> dg.AssetSpec:
+        """An asset of the whole connection."""
+        return dg.AssetSpec(
+            [self.connection, name],
+            deps=upstream,
+            group_name=group,
+            owners=[self.owner],
+            kinds={name, "fhir"},
+            tags={"holovitals/provider": self.provider},
+            description=row,
+        )
+
+    def _write_back(self, types: list[str]) -> dg.AssetsDefinition:
+        connection, offered = self.connection, types
+        spec = self._whole(
+            "writeback",
+            connection,
+            [dg.AssetKey([connection, "conflicts", name]) for name in types],
+            f"One row is one write to {connection}, of any type: sent under the version it was decided on, and read "
+            "back. Records that changed here, at another vendor, or by a person's decision are read and decided again "
+            "first. Nothing is written unless the connection allows it; stale when a record changes here.",
+        )
+
+        @dg.multi_asset(name=f"{connection}_writeback", specs=[spec], pool=connection, retry_policy=RETRIES)
+        def write_back_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+                commit_what_failed(context, session)
+                write_back(session)
+                yield write_back_result(session)
+                finish_if_last(context, session, Stage.WRITE_BACK)
+
+        return write_back_layer
+
+    def _anti_entropy(self, types: list[str]) -> dg.AssetsDefinition:
+        connection, offered = self.connection, types
+        spec = self._whole(
+            "anti_entropy",
+            COMPARISONS,
+            [dg.AssetKey([connection, "writeback"])],
+            f"One row is one resource type whose ids and hashes were compared with everything {connection} holds. What "
+            "differs is brought into agreement by the same job; `missed` counts what incremental reads would not have "
+            "found.",
+        )
+
+        @dg.multi_asset(name=f"{connection}_anti_entropy", specs=[spec], pool=connection)
+        def compare_both_sides(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
+            request = SyncRequest(connection, JobType.FULL_SYNC, tuple(offered), priority=Priority.LOW)
+            with home.open() as opened, session_of_run(context, opened, request) as session:
+                unsent = mark_unsent(opened, connection)
+                extract(session, vendor_adapter(session.connection))
+                for name in session.landed_types():
+                    transform(session, name)
+                block(session, [name for name in session.landed_types() if not has_sound_structure(session, name)])
+                for name in session.landed_types():
+                    reconcile(session, name)
+                write_back(session)
+                report = finish(session)
+                yield comparison_result(connection, report, note_comparison(opened, report, unsent))
+
+        return compare_both_sides
 
     def _schedules(self, job: Any) -> list[dg.ScheduleDefinition]:
         changes = f"Changes at {self.connection} since the last complete read, into today's partition."
@@ -206,6 +315,22 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             )
 
         return tick
+
+    def _comparing(self, job: Any) -> list[dg.ScheduleDefinition]:
+        if not self.anti_entropy_cron:
+            return []
+
+        @dg.schedule(
+            name=f"anti_entropy_{self.connection}",
+            job=job,
+            cron_schedule=self.anti_entropy_cron,
+            execution_timezone="UTC",
+            description=f"Everything {self.connection} holds against what is here: what events and watermarks missed.",
+        )
+        def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+            return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), tags={"dagster/priority": "-10"})
+
+        return [tick]
 
 
 def _selected(context: dg.AssetExecutionContext, offered: list[str]) -> list[str]:

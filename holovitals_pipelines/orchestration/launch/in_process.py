@@ -1,10 +1,12 @@
-"""Runs a connection's sync job in this process, on the installation's own Dagster instance: it shows in the UI."""
+"""Runs a connection's jobs in this process, on the installation's own Dagster instance: it shows in the UI."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -20,7 +22,7 @@ from holovitals_pipelines.settings import Settings
 
 
 class RunInProcess:
-    """Holds the loaded definitions and the instance; each `sync` is one Dagster run."""
+    """Holds the loaded definitions and the instance; each call is one Dagster run."""
 
     def __init__(self, dagster_home: Path) -> None:
         os.environ["DAGSTER_HOME"] = str(dagster_home)
@@ -29,18 +31,31 @@ class RunInProcess:
 
     def sync(self, settings: Settings, connection: str, *, full: bool) -> JobReport:
         """Run `sync_<connection>` for today's partition and report its job. Raises JobError when no job was made."""
-        job = self._definitions.resolve_job_def(f"sync_{connection}")
+        today = datetime.now(UTC).strftime("%Y-%m-%d")
+        config = {"ops": {f"{connection}_extract": {"config": {"full": full}}}}
+        return self._run(settings, connection, f"sync_{connection}", config, partition_key=today)
+
+    def compare(self, settings: Settings, connection: str) -> JobReport:
+        """Run `anti_entropy_<connection>` and report its job. Raises JobError when no job was made."""
+        return self._run(settings, connection, f"anti_entropy_{connection}", {})
+
+    def _run(
+        self,
+        settings: Settings,
+        connection: str,
+        name: str,
+        config: Mapping[str, Any],
+        partition_key: str | None = None,
+    ) -> JobReport:
+        job = self._definitions.resolve_job_def(name)
         run_id = str(uuid4())
         try:
             job.execute_in_process(
                 instance=self._instance,
                 run_id=run_id,
-                partition_key=datetime.now(UTC).strftime("%Y-%m-%d"),
-                run_config={
-                    "ops": {f"{connection}_extract": {"config": {"full": full}}},
-                    # The event log has everything; a terminal wants the summary.
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
+                partition_key=partition_key,
+                # The event log has everything; a terminal wants the summary.
+                run_config={**config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
         finally:

@@ -14,7 +14,9 @@ select
     latest.updated,
     latest.unchanged,
     latest.conflicts,
+    latest.held,
     latest.quarantined,
+    latest.pushed,
     round(latest.total_seconds, 3) as seconds,
     latest.job_type,
     date_trunc('second', latest.finished_at) as finished_at

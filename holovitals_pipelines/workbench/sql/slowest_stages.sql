@@ -9,11 +9,12 @@ with stages as (
             extracted,
             extract_seconds as extract,
             transform_seconds as transform,
-            reconcile_seconds as reconcile
+            reconcile_seconds as reconcile,
+            write_back_seconds as write_back
         from sync_statistics
         where finished_at >= $since
     )
-    on extract, transform, reconcile
+    on extract, transform, reconcile, write_back
     into name stage value seconds
 )
 
