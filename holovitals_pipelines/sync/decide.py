@@ -90,7 +90,7 @@ def _one_absent(facts: Facts, rules: Rules, local_changed: bool, remote_changed:
     unit = _whole(facts)
     grade = grade_units(facts, rules, kind, [unit])
     if held is not None and held.verdict is not None:
-        if not is_bound(held, [unit]):
+        if not is_bound(held, [unit], facts.local, facts.remote):
             return _hold(facts, rules, kind, [unit], VALUES_CHANGED)
         side = held.verdict.sides[WHOLE]
         units = [_by_a_person(unit, held.verdict, grade.units.get(WHOLE), None)]
@@ -224,7 +224,7 @@ def _with_verdict(
     verdict = held.verdict
     assert verdict is not None and facts.local is not None and facts.remote is not None
     proposal = _proposal(facts, merged)
-    if not is_bound(held, open_units):
+    if not is_bound(held, open_units, facts.local, facts.remote):
         return _hold(facts, rules, kind, open_units, VALUES_CHANGED, proposal=proposal)
     grades = grade_units(facts, rules, kind, open_units).units
     choices = choices_of(verdict, open_units)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from holovitals_pipelines.fhir.exact import read_value, write_value
-from holovitals_pipelines.sync.facts import HeldConflict, Verdict
+from holovitals_pipelines.sync.facts import WHOLE, HeldConflict, Verdict
 from holovitals_pipelines.sync.merge import MISSING, Unit
+from holovitals_pipelines.sync.sides import Side, same
 
 
 def as_json(value: Any) -> str | None:
@@ -22,8 +23,13 @@ def from_json(text: str | None) -> Any:
     return MISSING if text is None else read_value(text)
 
 
-def is_bound(held: HeldConflict, units: Sequence[Unit]) -> bool:
-    """Whether the units in conflict, and their values, are exactly those the decision was made on."""
+def is_bound(held: HeldConflict, units: Sequence[Unit], local: Side | None, remote: Side | None) -> bool:
+    """Whether the units in conflict, and their values, are exactly those the decision was made on.
+
+    A whole resource is what its content says: a vendor's new time stamp on the same content is no other value.
+    """
+    if [unit.name for unit in units] == [WHOLE]:
+        return held.units.keys() == {WHOLE} and same(held.local, local) and same(held.remote, remote)
     now = {unit.name: (as_json(unit.local), as_json(unit.remote)) for unit in units}
     return now == dict(held.units)
 
