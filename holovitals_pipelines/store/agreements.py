@@ -78,6 +78,12 @@ def unsent_links(transaction: sa.Connection, connection: str) -> list[tuple[str,
     held = sa.select(sync_conflict.c.link_id).where(sync_conflict.c.status.in_(("DETECTED", "PENDING_REVIEW")))
     writing = sa.select(outbox.c.link_id).where(outbox.c.state.in_(("pending", "inflight")))
     marked = sa.select(dirty_link.c.link_id)
+    refused = sa.exists().where(
+        # The vendor has refused this very content: sending it again is not for a machine to decide.
+        outbox.c.link_id == link.c.link_id,
+        outbox.c.state == "failed",
+        outbox.c.local_snapshot == record.c.document_hash,
+    )
     changed = sa.or_(
         sa.and_(record.c.state == "active", record.c.hash.is_distinct_from(shadow.c.local_hash)),
         sa.and_(record.c.state == "deleted", shadow.c.local_hash.is_not(None)),
@@ -86,7 +92,7 @@ def unsent_links(transaction: sa.Connection, connection: str) -> list[tuple[str,
         sa.select(link.c.link_id, link.c.connection, link.c.resource_type, link.c.remote_id)
         .join(record, record.c.record_id == link.c.record_id)
         .outerjoin(shadow, shadow.c.link_id == link.c.link_id)
-        .where(link.c.connection == connection, link.c.state.in_(("active", "pending")), changed)
+        .where(link.c.connection == connection, link.c.state.in_(("active", "pending")), changed, ~refused)
         .where(*(link.c.link_id.not_in(known) for known in (held, writing, marked)))
     )
     return [(row.link_id, row.connection, row.resource_type, row.remote_id) for row in transaction.execute(query)]

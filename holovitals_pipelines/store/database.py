@@ -207,7 +207,8 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     def _begin(connection: sa.Connection) -> None:
         writing = connection.get_execution_options().get(_MODE) == "write"
         # By the driver itself: SQLAlchemy's way costs more than both statements.
-        driver: sqlite3.Connection = connection.connection.driver_connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
         driver.execute(f"PRAGMA query_only = {'off' if writing else 'on'}")
         # A transaction that begins as a reader and then writes fails at once when another wrote in between; one that
         # begins IMMEDIATE waits.

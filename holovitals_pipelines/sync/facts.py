@@ -25,8 +25,6 @@ class Rules:
 
     matrix: SeverityMatrix
     policy: Policy
-    overlay_limit: int = 5
-    """More conflicts than this on one patient in one run are held: identities may have been mixed up."""
 
     @property
     def version(self) -> str:

@@ -104,8 +104,13 @@ class SeverityMatrix:
             suspected_overlay=self._is_overlay(case),
         )
 
+    @property
+    def overlay_limit(self) -> int:
+        """More conflicts than this on one patient in one run are held: identities may have been mixed up."""
+        return self._file.escalators.overlay.conflicts_on_patient
+
     def _is_overlay(self, case: Case) -> bool:
-        return case.conflicts_on_patient > self._file.escalators.overlay.conflicts_on_patient
+        return case.conflicts_on_patient > self.overlay_limit
 
     def _ruled(self, case: Case, unit: Unit) -> Rule:
         sides = (case.local, case.remote, case.base)

@@ -21,7 +21,8 @@ REPORT_KEYS = {
 }  # fmt: skip
 OUTCOME_KEYS = {
     "extracted", "created", "updated", "unchanged", "conflicts", "quarantined", "duplicates", "superseded", "deletions",
-    "absent", "bytes", "extractSeconds", "transformSeconds", "reconcileSeconds",
+    "absent", "bytes", "resolved", "held", "pushed", "removed", "refusedWrites", "missed",
+    "extractSeconds", "transformSeconds", "reconcileSeconds", "writeBackSeconds",
 }  # fmt: skip
 ERROR_KEYS = {"severity", "code", "message", "remedy", "resourceType", "source", "line"}
 

@@ -125,7 +125,7 @@ class Bench:
         self.desk = Desk(
             connection,
             self.vendor,
-            Rules(default_matrix(), default_policy(), overlay_limit=100),
+            Rules(default_matrix(), default_policy()),
             database.write,
             f"job-{connection}",
             lambda: datetime.now(UTC),

@@ -8,51 +8,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from holovitals_pipelines.engine.agreement.conflict_rows import conflict_row, stored_unit
+from holovitals_pipelines.engine.agreement.decided_link import Decided
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.facts import Known, Seen
 from holovitals_pipelines.engine.agreement.own_identifier import can_carry, link_named_in, with_identifier
+from holovitals_pipelines.engine.agreement.standing_rows import standing_rows
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
 from holovitals_pipelines.fhir.exact import write_document
-from holovitals_pipelines.fhir.resource_types import PATIENT_COMPARTMENT
-from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStatus, ConflictType
 from holovitals_pipelines.store import audit, decided, outbox
 from holovitals_pipelines.store.agreements import link_id_of
 from holovitals_pipelines.store.conflicts import StoredConflict, StoredUnit, write_conflicts
 from holovitals_pipelines.store.decided import LinkRow, RecordRow, ShadowRow, StandingRow
 from holovitals_pipelines.store.dirty import Reason, mark_links, mark_links_of_record
 from holovitals_pipelines.store.documents import put_documents
-from holovitals_pipelines.store.link_states import LinkState
-from holovitals_pipelines.sync.facts import WHOLE, ConflictRecord, Decision, Facts, Operation, Outcome, RecordedUnit
-from holovitals_pipelines.sync.grading import grade_units
-from holovitals_pipelines.sync.merge import Unit
+from holovitals_pipelines.sync.facts import ConflictRecord, Operation, Outcome
 from holovitals_pipelines.sync.sides import Side
-from holovitals_pipelines.sync.verdicts import as_json
-
-DUE = {
-    ConflictSeverity.CRITICAL: timedelta(hours=4),
-    ConflictSeverity.HIGH: timedelta(hours=24),
-    ConflictSeverity.MEDIUM: timedelta(days=7),
-}
-"""Target times (sync-protocol.md §4.3)."""
 
 _BY_THE_VENDOR = frozenset(
     {Outcome.PULL, Outcome.ADOPT, Outcome.MERGE, Outcome.CREATE_HERE, Outcome.DELETE_HERE, Outcome.DISSOLVE}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """One link, what was known of it, and what follows."""
-
-    seen: Seen
-    state: LinkState | None
-    facts: Facts
-    decision: Decision
 
 
 @dataclass(slots=True)
@@ -357,126 +337,15 @@ def _gather_conflict(
     if record is None:
         return
     effects.keep(record.proposal, facts.local, facts.remote, facts.base_local, facts.base_remote)
-    held = record.status is ConflictStatus.PENDING_REVIEW
-    revision = 1 if open_one is None else open_one.revision + 1
-    automatic = record.actor is not None and record.actor.startswith("policy:")
-    resolved = one.decision.local if not held else None
-    values: dict[str, Any] = {
-        "conflict_id": conflict_id,
-        "link_id": one.seen.link_id,
-        "job_id": desk.job_id,
-        "connection": desk.connection,
-        "resource_type": one.seen.resource_type,
-        "record_id": record_id,
-        "type": record.type.value,
-        "severity": record.severity.value,
-        "status": record.status.value,
-        "strategy": record.strategy.value if record.strategy else None,
-        "revision": revision,
-        "base_local_document": _address(facts.base_local),
-        "base_remote_document": _address(facts.base_remote),
-        "local_document": _address(facts.local),
-        "remote_document": _address(facts.remote),
-        "remote_version": one.seen.present.version if one.seen.present else None,
-        "proposal_document": _address(record.proposal),
-        "resolved_document": _address(resolved),
-        "local_updated": facts.local_written_at,
-        "remote_updated": facts.remote_written_at,
-        "patient": patient_of(one),
-        "rule": record.rule[:128],
-        "policy_version": desk.rules.version[:64],
-        "two_person": record.two_person,
-        "units": record.conflicted,
-        "detected_at": open_one.detected_at if open_one else now,
-        "due_at": now + DUE[record.severity] if held and record.severity in DUE else None,
-        "decision": None if held else (open_one.decision if open_one else None),
-        "decided_by": record.actor[:64] if record.actor else None,
-        "decided_at": now if record.actor else None,
-        "approved_by": open_one.approved_by if open_one and not record.reopened else None,
-        "reason": record.reason if held or automatic else (open_one.reason if open_one else record.reason),
-        "post_review": "due" if automatic and not held and record.severity is ConflictSeverity.HIGH else None,
-        "reviewed_by": None,
-        "reopened": (open_one.reopened or 0) + int(record.reopened) if open_one else 0,
-        "audit_seq": None,
-    }
-    (effects.revised_conflicts if open_one else effects.new_conflicts).append(values)
-    effects.units += [(values["conflict_id"], revision, _stored(unit)) for unit in record.units]
-
-
-def _address(side: Side | None) -> bytes | None:
-    return side.address if side is not None else None
-
-
-def _stored(recorded: RecordedUnit) -> StoredUnit:
-    unit, grade = recorded.unit, recorded.grade
-    return StoredUnit(
-        unit=unit.name,
-        element=unit.element[:64],
-        kind=unit.kind.value,
-        severity=grade.severity.value if grade else None,
-        rule=grade.rule[:128] if grade else None,
-        base_local=as_json(unit.base_local),
-        base_remote=as_json(unit.base_remote),
-        local=as_json(unit.local),
-        remote=as_json(unit.remote),
-        strategy=recorded.strategy.value if recorded.strategy else None,
-        chosen_side=recorded.side,
-        chosen=as_json(recorded.chosen) if recorded.side is not None and unit.name != WHOLE else None,
-        why=recorded.why or None,
-    )
-
-
-def patient_of(one: Decided) -> str | None:
-    """The reference to the patient the resource is about; for a Patient, itself."""
-    side = one.facts.local or one.facts.remote
-    if side is None:
-        return None
-    return patient_reference(one.seen.resource_type, side)
-
-
-def patient_reference(resource_type: str, side: Side) -> str | None:
-    document = side.document
-    if resource_type == "Patient":
-        return f"Patient/{document['id']}" if "id" in document else None
-    element = "patient" if "patient" in document else PATIENT_COMPARTMENT.get(resource_type, "subject")
-    for name in (element, "subject", "patient"):
-        reference = document.get(name)
-        if isinstance(reference, dict) and isinstance(reference.get("reference"), str):
-            text: str = reference["reference"]
-            return text[:256]
-    return None
-
-
-# standing differences and news for other links
+    row = conflict_row(desk, open_one, one, record, conflict_id, record_id, now)
+    (effects.revised_conflicts if open_one else effects.new_conflicts).append(row)
+    effects.units += [(conflict_id, row["revision"], stored_unit(unit)) for unit in record.units]
 
 
 def _gather_standing(effects: _Effects, desk: Desk, one: Decided, link_id: str, record_id: str) -> None:
     if one.decision.standing is not None:
         effects.looked_at.append(link_id)
         effects.standing += standing_rows(desk, one.facts, one.decision.standing, link_id, record_id)
-
-
-def standing_rows(desk: Desk, facts: Facts, units: Sequence[Unit], link_id: str, record_id: str) -> list[StandingRow]:
-    """Units that stay different, each with its severity and the reason why it stays."""
-    rows = []
-    for unit in units:
-        grade = grade_units(facts, desk.rules, ConflictType.UPDATE_UPDATE, [unit])
-        rows.append(
-            StandingRow(
-                link_id, unit.name, desk.connection, facts.resource_type, record_id,
-                grade.severity.value, _why_it_stands(facts, unit), desk.now(),
-            )
-        )  # fmt: skip
-    return rows
-
-
-def _why_it_stands(facts: Facts, unit: Unit) -> str:
-    if unit.name == WHOLE:
-        return "not_created" if facts.remote is None else "not_deleted"
-    if not facts.capability.update:
-        return "read_only"
-    rule = facts.capability.of(unit.element).value
-    return rule if rule != "writable" else "stored_otherwise"
 
 
 def _gather_news(effects: _Effects, known: Known, one: Decided) -> None:

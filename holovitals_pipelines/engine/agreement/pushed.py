@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from holovitals_pipelines.engine.agreement.commit import standing_rows
 from holovitals_pipelines.engine.agreement.confirm import Confirmed, agreed_remote
 from holovitals_pipelines.engine.agreement.creates import bind
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.own_identifier import without_identifier
+from holovitals_pipelines.engine.agreement.standing_rows import standing_rows
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
 from holovitals_pipelines.store import audit, decided, outbox
 from holovitals_pipelines.store.decided import ShadowRow

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
 
-from holovitals_pipelines.engine.agreement.commit import Decided, commit, patient_of
+from holovitals_pipelines.engine.agreement.commit import commit
+from holovitals_pipelines.engine.agreement.conflict_rows import patient_of
 from holovitals_pipelines.engine.agreement.creates import Found, find_created, recognise, settle_create
+from holovitals_pipelines.engine.agreement.decided_link import Decided
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.facts import Known, Seen, facts_of, load_known
 from holovitals_pipelines.fhir.strict_json import MalformedResource
@@ -144,7 +146,7 @@ def decide_all(desk: Desk, transaction: sa.Connection, known: Known, seen: Seque
         if patient is None:
             continue
         count = totals[patient] + earlier.get(patient, 0)
-        if count > desk.rules.overlay_limit:
+        if count > desk.rules.matrix.overlay_limit:
             facts = replace(one.facts, conflicts_on_patient=count)
             decided[place] = replace(one, facts=facts, decision=decide(facts, desk.rules))
     return decided

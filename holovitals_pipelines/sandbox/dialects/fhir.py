@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from holovitals_pipelines.sandbox.clock import instant, parse_instant
+from holovitals_pipelines.sandbox.clock import instant
+from holovitals_pipelines.sandbox.dialects.fhir_export import export_of
 from holovitals_pipelines.sandbox.protocols import bulk, search
 from holovitals_pipelines.sandbox.protocols.outcomes import (
     FHIR_JSON,
@@ -32,7 +33,6 @@ from holovitals_pipelines.sandbox.protocols.rest import (
     answer_search,
     capability_statement,
     export_routes,
-    group_members,
     group_of_all,
     kicked_off,
     token_route,
@@ -254,7 +254,7 @@ def open_site(site: Site) -> list[BaseRoute]:
             return refusal(400, "invalid", problem)
         params = parse_qsl(request.url.query, keep_blank_values=True)
         try:
-            made = _export(site, str(request.url), request.url.path, params)
+            made = export_of(site, str(request.url), request.url.path[len(BASE) :], params, EVERYONE)
         except ValueError:
             return refusal(400, "invalid", "_since is not an instant")
         if made is None:
@@ -332,41 +332,6 @@ def _start_search(site: Site, kind: str, params: search.Params, query: str) -> S
         warnings=warnings,
         total=len(numbers),
     )
-
-
-def _export(site: Site, url: str, path: str, params: search.Params) -> bulk.Export | None:
-    """What a kick-off exports; None for a Group that does not exist. Raises ValueError for a bad `_since`."""
-    records, settings = site.records, site.settings
-    now = site.clock.now_ms()
-    since = max((parse_instant(v.replace(" ", "+")) for n, v in params if n == "_since"), default=None)
-    asked = {kind for name, value in params if name == "_type" for kind in value.split(",")}
-    below = path[len(BASE) :]
-    patients: list[str] | None = None
-    if below.startswith("/Group/"):
-        patients = group_members(site, below.split("/")[2], EVERYONE)
-        if patients is None:
-            return None
-    elif below.startswith("/Patient/"):
-        patients = group_members(site, EVERYONE, EVERYONE)
-    files: list[bulk.ExportFile] = []
-    gone: list[str] = []
-    for kind in records.types():
-        if kind == "Binary" or (asked and kind not in asked):
-            continue
-        numbers: Any = records.in_order(kind)
-        if patients is not None:
-            numbers = sorted({n for patient in patients for n in records.in_chart(kind, patient)})
-        numbers = records.live(kind, numbers)
-        if since is not None:
-            numbers = records.updated_between(numbers, since, float("inf"))
-            gone += [
-                f"{kind}/{records.identity(n)}" for n in records.deleted(kind) if records.version(n).updated_ms >= since
-            ]
-        files += bulk.split_files(records, kind, numbers, settings.rows_a_file)
-    return bulk.Export(
-        key="", request_url=url, transaction_ms=now, files=files,
-        deleted=[bulk.deletion_bundle(gone)] if gone else [], polls_left=settings.polls,
-    )  # fmt: skip
 
 
 def _capabilities(site: Site) -> list[dict[str, Any]]:
