@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from proof.faults import CrashingDatabase
 from proof.kinds import KINDS
 from proof.mutants import MUTANTS, Mutant
 from proof.runs import Totals, run
-from proof.store import open_store
+from proof.store import open_store, store_folder
 
 CHUNK = 10
 STAR_SHARE = 20
@@ -102,7 +103,7 @@ def prove(
     """Run everything. After `deadline` (monotonic) no further random schedules are begun."""
     report, started = Report(jobs=jobs), time.monotonic()
     context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, _open) as pool:
+    with store_folder() as folder, context.Pool(jobs, _open, (folder,)) as pool:
         _random_schedules(report, pool.imap_unordered, schedules, deadline, advanced)
         _every_failpoint(report, pool.imap_unordered, hits, advanced)
         _every_mutant(report, pool.imap_unordered, advanced)
@@ -194,17 +195,13 @@ def _paced(tasks: Iterator[Task], done: Callable[[], int]) -> Iterator[Task]:
 # in the processes
 
 _place: list[tuple[CrashingDatabase, asyncio.AbstractEventLoop]] = []
-_held: list[object] = []
 
 
-def _open() -> None:
+def _open(folder: Path) -> None:
     """Each process has a store and a loop of its own, for all its schedules."""
-    opened = open_store()
-    database = opened.__enter__()
-    _held.append(opened)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    _place.append((database, loop))
+    _place.append((open_store(folder), loop))
 
 
 def _play(task: Task) -> tuple[Task, Totals, float]:

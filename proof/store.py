@@ -22,25 +22,27 @@ _MEMORY = Path("/dev/shm")
 
 
 @contextmanager
-def open_store() -> Iterator[CrashingDatabase]:
-    """A store of this process alone; gone at the end."""
+def store_folder() -> Iterator[Path]:
+    """A folder for stores, in memory where the system offers that; gone at the end."""
     place = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="holovitals-proof-", dir=place) as folder:
-        database = CrashingDatabase(sa.make_url(f"sqlite+pysqlite:///{folder}/store.sqlite"))
-        database.failpoints = Failpoints.none()
-        database.upgrade()
-        with database.write() as transaction:
-            transaction.execute(
-                sync_job.insert().values(
-                    job_id=JOB, connection="v0", provider="fhir", type="FULL_SYNC", direction="BIDIRECTIONAL",
-                    priority=3, status="PROCESSING", resource_types=[], request={}, attempt=1, fence=1,
-                    created_at=datetime(2026, 1, 1, tzinfo=UTC), cancel_requested=False,
-                )
-            )  # fmt: skip
-        try:
-            yield database
-        finally:
-            database.close()
+        yield Path(folder)
+
+
+def open_store(folder: Path) -> CrashingDatabase:
+    """A store of this process alone."""
+    database = CrashingDatabase(sa.make_url(f"sqlite+pysqlite:///{folder}/{os.getpid()}.sqlite"))
+    database.failpoints = Failpoints.none()
+    database.upgrade()
+    with database.write() as transaction:
+        transaction.execute(
+            sync_job.insert().values(
+                job_id=JOB, connection="v0", provider="fhir", type="FULL_SYNC", direction="BIDIRECTIONAL",
+                priority=3, status="PROCESSING", resource_types=[], request={}, attempt=1, fence=1,
+                created_at=datetime(2026, 1, 1, tzinfo=UTC), cancel_requested=False,
+            )
+        )  # fmt: skip
+    return database
 
 
 def empty(database: CrashingDatabase) -> None:

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from the real thing: the demo on a terminal, the Dagster UI, the notebook.
+"""Makes the pictures of the README from the real thing: the demo on a terminal, the Dagster UI, the notebooks.
 
     .venv/bin/python scripts/screenshots.py            # into docs/images, from a demo in a temporary home
 
@@ -35,7 +35,9 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 WIDTH = 1400
-COLUMNS = 100
+COLUMNS = 112
+NOTEBOOKS = {"01_sync_overview": "notebook", "02_conflicts": "notebook-conflicts"}
+"""Notebooks, and what their pictures are called."""
 LARGEST = 300_000
 """Bytes; a README should load at once."""
 
@@ -51,17 +53,18 @@ def main() -> None:
         home = (options.home or Path(scratch) / "home").resolve()
         os.environ["HOLOVITALS_HOME"] = str(home)
         summary = run_demo(options.patients) if options.home is None else None
-        notebook = execute_notebook(home, Path(scratch))
+        notebooks = {picture: execute_notebook(home, Path(scratch), name) for name, picture in NOTEBOOKS.items()}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             if summary is not None:
                 picture_summary(browser, options.into, summary)
-            picture_notebook(browser, options.into, notebook)
+            for picture, notebook in notebooks.items():
+                picture_notebook(browser, options.into / f"{picture}.png", notebook)
             picture_dagster(browser, options.into)
             browser.close()
     for picture in sorted(options.into.glob("*.png")):
         size = picture.stat().st_size
-        print(f"{picture.relative_to(PROJECT)}: {size / 1000:.0f} kB" + ("  TOO LARGE" if size > LARGEST else ""))
+        print(f"{picture.name}: {size / 1000:.0f} kB" + ("  TOO LARGE" if size > LARGEST else ""))
 
 
 def run_demo(patients: int) -> str:
@@ -71,28 +74,24 @@ def run_demo(patients: int) -> str:
 
     console.record, console.file, console.width = True, io.StringIO(), COLUMNS
     demo(data=None, patients=patients, seed=1, provider=None, as_json=False)
-    printed = console.export_text(styles=True).splitlines()
     drawing = Console(record=True, file=io.StringIO(), width=COLUMNS)
-    for line in without_second_pass(printed[1:]):  # the first line is this machine's temporary folder
+    for line in the_story(console.export_text(styles=True).splitlines()):
         drawing.print(line)
     drawn = drawing.export_svg(title="make demo")
     return re.sub(r"@font-face \{.*?\}", "", drawn, flags=re.DOTALL)  # fonts of this machine, none from the network
 
 
-def without_second_pass(lines: list[str]) -> Iterator[Text]:
-    """The second pass has the first one's rows, all unchanged; the end of the output says so in two lines."""
-    left_out = False
-    for line in lines:
-        if "2. Everything again" in line:
-            left_out = True
-            title = Text.from_ansi(line)
-            title.rstrip()
-            yield title.append(" …")
+def the_story(lines: list[str]) -> Iterator[Text]:
+    """What was done and what came of it, under the titles of the passes; not their tables, and neither a folder nor the
+    pace of this machine."""
+    for line in map(Text.from_ansi, lines):
+        line.rstrip()
+        title = re.match(r"\d+\. [^(]+", line.plain)
+        if title:
             yield Text()
-        elif "✎" in line:
-            left_out = False
-        if not left_out:
-            yield Text.from_ansi(line)
+            yield line[: title.end()]
+        elif line.plain.startswith(("✎", "✓", "    →", "      look")):
+            yield line
 
 
 def picture_summary(browser: Browser, into: Path, drawn: str) -> None:
@@ -103,20 +102,20 @@ def picture_summary(browser: Browser, into: Path, drawn: str) -> None:
     page.close()
 
 
-def execute_notebook(home: Path, scratch: Path) -> Path:
-    """A copy of the overview notebook, run from top to bottom."""
-    notebook = nbformat.read(PROJECT / "notebooks" / "01_sync_overview.ipynb", as_version=4)
+def execute_notebook(home: Path, scratch: Path, name: str) -> Path:
+    """A copy of the notebook, run from top to bottom."""
+    notebook = nbformat.read(PROJECT / "notebooks" / f"{name}.ipynb", as_version=4)
     NotebookClient(notebook, timeout=300, kernel_name="python3").execute(
         env={**os.environ, "HOLOVITALS_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     )
     folder = scratch / "notebooks"
-    folder.mkdir()
-    target = folder / "01_sync_overview.ipynb"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"{name}.ipynb"
     nbformat.write(notebook, target)
     return target
 
 
-def picture_notebook(browser: Browser, into: Path, notebook: Path) -> None:
+def picture_notebook(browser: Browser, picture: Path, notebook: Path) -> None:
     """As JupyterLab shows it after Run All."""
     port, token = free_port(), secrets.token_hex(8)
     command = [
@@ -134,7 +133,7 @@ def picture_notebook(browser: Browser, into: Path, notebook: Path) -> None:
             question.click()
         page.mouse.move(0, 0)
         page.wait_for_timeout(1_000)
-        page.locator(".jp-NotebookPanel-notebook").screenshot(path=into / "notebook.png")
+        page.locator(".jp-NotebookPanel-notebook").screenshot(path=picture)
         page.close()
 
 
@@ -160,14 +159,14 @@ def picture_dagster(browser: Browser, into: Path) -> None:
         page.goto(f"{address}/assets/epic/records/Patient?view=checks")
         settle(page)
         page.screenshot(path=into / "checks.png")
-        page.goto(f"{address}/runs/{newest_run(address)}")
+        page.goto(f"{address}/runs/{newest_sync(address)}")
         settle(page)
         page.screenshot(path=into / "run.png")
         page.close()
 
 
-def newest_run(address: str) -> str:
-    query = "{ runsOrError(limit: 1) { ... on Runs { results { runId } } } }"
+def newest_sync(address: str) -> str:
+    query = '{ runsOrError(limit: 1, filter: {pipelineName: "sync_fhir"}) { ... on Runs { results { runId } } } }'
     answer = httpx.post(f"{address}/graphql", json={"query": query}, trust_env=False, timeout=60).json()
     return str(answer["data"]["runsOrError"]["results"][0]["runId"])
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -35,8 +35,12 @@ from holovitals_pipelines.engine.auditing import (
     sign_head,
     verify,
 )
+from holovitals_pipelines.engine.conflict_view import find_conflict_id
 from holovitals_pipelines.engine.home import open_home
+from holovitals_pipelines.engine.jobs import find_job_id
 from holovitals_pipelines.engine.provenance_export import export_provenance
+from holovitals_pipelines.engine.record_view import find_record_id
+from holovitals_pipelines.model.errors import JobError, StoreError
 from holovitals_pipelines.store.audit import LoggedEntry
 from holovitals_pipelines.store.audit.heads import Head
 
@@ -157,15 +161,16 @@ def list_log(
 ) -> None:
     """List changes, the newest first: who did what to which record, and why. Times are UTC.
 
-    No content of a record is shown; `holovitals audit show` looks closer.
+    No content of a record is shown; `holovitals audit show` looks closer. The beginning of an id is enough, unless only
+    the log knows it.
     """
     with readable_errors(as_json), open_home() as home:
         found = list_entries(
             home,
-            record_id=record,
+            record_id=_whole(record, lambda name: find_record_id(home.database, name)),
             connection=connection,
-            conflict_id=conflict,
-            job_id=job,
+            conflict_id=_whole(conflict, lambda name: find_conflict_id(home.database, name)),
+            job_id=_whole(job, lambda name: find_job_id(home, name)),
             since_seq=since_seq,
             limit=limit,
         )
@@ -175,6 +180,18 @@ def list_log(
         say(console, "The audit log has no such entry.")
     else:
         _print_entries(found)
+
+
+def _whole(name: str | None, find: Callable[[str], str]) -> str | None:
+    """The whole id. Raises what `find` raises for one that is not clear; an unknown one the log may know."""
+    if name is None:
+        return None
+    try:
+        return find(name)
+    except (JobError, StoreError) as error:
+        if not error.code.endswith(".unknown"):
+            raise
+        return name
 
 
 def _print_entries(found: Sequence[LoggedEntry]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +13,9 @@ from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.model.connection import ConnectionConfig, SmartBackendAuth
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.writing import Concurrency
 from holovitals_pipelines.providers.signing import jwks, read_key
+from holovitals_pipelines.providers.write_overview import TypeWrites, write_overview
 from holovitals_pipelines.settings import resolve_secret
 
 app = typer.Typer(
@@ -59,20 +62,22 @@ def list_connections(as_json: AsJson = False) -> None:
 
 @app.command("test")
 def test_connection(name: str, as_json: AsJson = False) -> None:
-    """Reach the vendor, authenticate, and say what can be read and how changes are found.
+    """Reach the vendor, authenticate, and say what can be read and written, how changes are found and writes guarded.
 
     Nothing is read and nothing is changed. Exit code 1 when the vendor cannot be reached or refuses us.
     """
     with readable_errors(as_json), open_home() as home:
         connection = home.connection(name)
-        mechanisms = asyncio.run(_probe(connection))
+        mechanisms, writes = asyncio.run(_probe(connection))
     if as_json:
-        print_json({"connection": name, "reachable": True, "mechanisms": mechanisms})
+        told = {one.resource_type: _writes_as_json(one) for one in writes}
+        print_json({"connection": name, "reachable": True, "mechanisms": mechanisms, "writes": told})
         return
     console.print("[green]✓[/] ", end="")
     say(console, f"{name} can be reached and read as {connection.provider.value}.")
     for resource_type, mechanism in mechanisms.items():
         say(console, f"  {resource_type}: changes found by {mechanism.replace('_', ' ')}")
+    _print_writes(connection, writes)
 
 
 @app.command("keys")
@@ -95,6 +100,33 @@ def public_keys(name: str) -> None:
         print_json(jwks(read_key(resolve_secret(key), algorithm, place=place) for key in connection.auth.keys))
 
 
-async def _probe(connection: ConnectionConfig) -> dict[str, str]:
+async def _probe(connection: ConnectionConfig) -> tuple[dict[str, str], list[TypeWrites]]:
+    """How changes are found, and what can be written, by resource type."""
     async with vendor_adapter(connection) as adapter:
-        return {name: mechanism.value for name, mechanism in adapter.mechanisms().items()}
+        mechanisms = {name: mechanism.value for name, mechanism in adapter.mechanisms().items()}
+        return mechanisms, write_overview(adapter, mechanisms)
+
+
+def _print_writes(connection: ConnectionConfig, writes: Sequence[TypeWrites]) -> None:
+    """Types of which the same is to be said share a line."""
+    if not connection.write.enabled:
+        say(console, "Nothing is written to it: its entry in connections.yaml does not say write: {enabled: true}.")
+        return
+    say(console, "Writing, as far as its settings and the vendor allow:")
+    alike: dict[str, list[str]] = {}
+    for one in writes:
+        alike.setdefault(one.sentence, []).append(one.resource_type)
+    for sentence, names in alike.items():
+        say(console, f"  {sentence}:")
+        say(console, f"    {', '.join(names)}")
+    if any(one.concurrency is Concurrency.VERSION for one in writes if one.operations):
+        say(console, "  Should the first reading of a type come with an ETag, its writes are guarded by that.")
+
+
+def _writes_as_json(one: TypeWrites) -> dict[str, Any]:
+    return {
+        "operations": list(one.operations),
+        "concurrency": one.concurrency.value,
+        "restricted": {element: how.value for element, how in one.restricted},
+        "findsOwnIdentifier": one.finds_own_identifier,
+    }

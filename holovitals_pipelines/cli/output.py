@@ -197,7 +197,7 @@ def _remarks(report: JobReport) -> list[str]:
         (total.absent, "known before were not in this full read; each is read by itself before anything is deleted"),
         (total.removed, "were deleted here, because the vendor has deleted them"),
         (total.pushed, "changes were written to the vendor, and confirmed"),
-        (total.resolved, "times both sides had changed and it was decided by policy"),
+        (total.resolved, "times both sides had changed: merged, or decided by policy or by a person"),
         (total.held, "conflicts wait for a person: holovitals conflicts list"),
         (total.refused_writes, "writes were refused by the vendor: see the errors"),
         (total.missed, "changes had been missed by incremental reads"),

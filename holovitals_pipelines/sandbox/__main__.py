@@ -37,6 +37,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--set", action="append", default=[], metavar="DIALECT.NAME=VALUE", help="turn a knob: epic.session_seconds=5"
     )
     parser.add_argument("--spool-folder", type=Path, help="where the unlinked spool files go (default: the system's)")
+    parser.add_argument("--journal", type=Path, help="keep what is written in this file, and begin where it ends")
     parser.add_argument(
         "--until-stdin-closes", action="store_true", help="end when standard input closes: the parent is gone"
     )
@@ -86,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             clients=given.clients,
             settings=_knobs(given.set),
             spool_folder=given.spool_folder,
+            journal=given.journal,
         )
         check_host(config.host, config.allow_other_hosts)
         sandbox = build(config)

@@ -99,6 +99,16 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         living = site.records.live(kind, site.records.in_order(kind))
         return PlainTextResponse("".join(f"{site.records.identity(number)}\n" for number in living))
 
+    async def resources(request: Request) -> Response:
+        """The living resources of a type as they stand, one a line."""
+        site = site_of(request)
+        if site is None:
+            return _json({"error": "no such dialect"}, 404)
+        kind = request.path_params["kind"]
+        living = site.records.live(kind, site.records.in_order(kind))
+        bodies = (site.records.body(number) or b"" for number in living)
+        return Response(b"".join(body + b"\n" for body in bodies), media_type="application/fhir+ndjson")
+
     async def settings(request: Request) -> Response:
         site = site_of(request)
         if site is None:
@@ -134,6 +144,7 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         Route("/_sandbox/requests", requests, methods=["GET", "DELETE"]),
         Route("/_sandbox/clock", time, methods=["GET", "POST"]),
         Route("/_sandbox/{dialect}/ids/{kind}", ids),
+        Route("/_sandbox/{dialect}/resources/{kind}", resources),
         Route("/_sandbox/{dialect}/settings", settings, methods=["GET", "POST"]),
         Route("/_sandbox/{dialect}/merge", merge, methods=["POST"]),
         Route("/_sandbox/{dialect}/bulk/reset", reset_bulk, methods=["POST"]),

@@ -17,9 +17,18 @@ def merge_patients(site: Site, retired: str, survivor: str) -> int:
             if body is not None:
                 records.put(kind, records.identity(number), body.replace(old, new))
                 moved += 1
-        records.unfile(kind, retired)
-    site.merged[retired] = survivor
+    if site.note_merge is not None:
+        site.note_merge(retired, survivor)
+    retire(site, retired, survivor)
     return moved
+
+
+def retire(site: Site, retired: str, survivor: str) -> None:
+    """Empty the chart of a patient whose resources are filed under another, and remember who that is."""
+    for kind in site.records.types():
+        if kind != "Patient":
+            site.records.unfile(kind, retired)
+    site.merged[retired] = survivor
 
 
 def hide_first(site: Site, patients: int) -> set[str]:

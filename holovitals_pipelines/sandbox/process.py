@@ -69,11 +69,13 @@ def start_sandbox(
     smart: Sequence[str] | None = None,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     spool_folder: Path | None = None,
+    journal: Path | None = None,
     timeout_seconds: float = 300.0,
 ) -> RunningSandbox:
     """Start a sandbox on the loopback and wait until it answers.
 
     With `credentials`, the dialects named in `smart` (None: all) demand SMART Backend Services; without, all are open.
+    With `journal`, a file, what is written at the vendors is kept; they begin where an earlier sandbox with it ended.
     Raises ConfigurationError with the child's own words when it does not come up.
     """
     command = [sys.executable, "-m", "holovitals_pipelines.sandbox", "--until-stdin-closes", "--port", str(port)]
@@ -89,6 +91,8 @@ def start_sandbox(
         ]
     if spool_folder is not None:
         command += ["--spool-folder", str(spool_folder.resolve())]
+    if journal is not None:
+        command += ["--journal", str(journal.resolve())]
     for dialect, knobs in (settings or {}).items():
         for name, value in knobs.items():
             command += ["--set", f"{dialect}.{name}={_knob_text(value)}"]

@@ -25,6 +25,10 @@ Present = Callable[[bytes, Glance, int, int], bytes]
 """(body, look, version, updated in ms) → the bytes the vendor shows."""
 
 
+Note = Callable[[int, str, str, bytes | None], None]
+"""(ms since the epoch, type, id, bytes or None for a deletion) of a write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One version of a resource; `body` is None where it was deleted. `updated_ms` counts from the epoch."""
@@ -55,6 +59,8 @@ class Records:
         self._deleted: dict[str, set[int]] = {}
         self.reshape: Callable[[bytes], bytes] | None = None
         """What a vendor's settings make of every resource it shows; None: nothing."""
+        self.note: Note | None = None
+        """Told of every write before it is done."""
         self.replaced = 0
         """Loaded resources that a later line of the source replaced."""
 
@@ -210,13 +216,18 @@ class Records:
 
     # writing
 
-    def put(self, kind: str, identity: str, body: bytes) -> tuple[Version, bool]:
-        """Write the next version; True when there was no living one before. Raises ValueError for no resource."""
+    def put(self, kind: str, identity: str, body: bytes, *, at_ms: int | None = None) -> tuple[Version, bool]:
+        """Write the next version; True when there was no living one before. Raises ValueError for no resource.
+
+        `at_ms` is when; None: now.
+        """
         fresh = with_id(one_line(body), identity)
         look = glance(fresh)
         if look.type != kind:
             raise ValueError("the resource is of another type")
-        now = self._clock.now_ms()
+        now = self._clock.now_ms() if at_ms is None else at_ms
+        if self.note is not None:
+            self.note(now, kind, identity, fresh)
         number = self.number(kind, identity)
         if number is None:
             number = self._enter(look, identity, now)
@@ -236,14 +247,17 @@ class Records:
         self._deleted[kind].discard(number)
         return version, created
 
-    def delete(self, kind: str, identity: str) -> Version | None:
+    def delete(self, kind: str, identity: str, *, at_ms: int | None = None) -> Version | None:
         """Leave a tombstone; None when there is no such resource. Deleting twice changes nothing."""
         number = self.number(kind, identity)
         if number is None:
             return None
         versions = self._changed.setdefault(number, [self.version(number)])
         if versions[-1].body is not None:
-            versions.append(Version(versions[-1].number + 1, self._clock.now_ms(), None))
+            now = self._clock.now_ms() if at_ms is None else at_ms
+            if self.note is not None:
+                self.note(now, kind, identity, None)
+            versions.append(Version(versions[-1].number + 1, now, None))
             self._deleted[kind].add(number)
         return versions[-1]
 

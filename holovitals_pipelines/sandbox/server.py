@@ -23,6 +23,7 @@ from holovitals_pipelines.sandbox.admin import admin_routes
 from holovitals_pipelines.sandbox.clock import Clock
 from holovitals_pipelines.sandbox.dialects import load_dialect
 from holovitals_pipelines.sandbox.faults import FaultPlan
+from holovitals_pipelines.sandbox.journal import Journal, origin_of
 from holovitals_pipelines.sandbox.population import population
 from holovitals_pipelines.sandbox.protocols.bulk import Exports
 from holovitals_pipelines.sandbox.protocols.smart_backend import Client, TokenService, read_clients
@@ -51,6 +52,8 @@ class SandboxConfig:
     clients: Path | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spool_folder: Path | None = None
+    journal: Path | None = None
+    """Keeps what is written at the vendors, for the next sandbox that is started with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Sandbox:
     sites: Mapping[str, Site]
     transports: Transports
     clock: Clock
+    journal: Journal | None = None
 
 
 def build(config: SandboxConfig) -> Sandbox:
@@ -79,7 +83,21 @@ def build(config: SandboxConfig) -> Sandbox:
     for site in sites.values():
         routes += site.dialect.open(site)
     by_prefix = {site.dialect.prefix.strip("/"): site for site in sites.values()}
-    return Sandbox(Wire(Starlette(routes=routes), by_prefix, plan, log, transports), sites, transports, clock)
+    app = Wire(Starlette(routes=routes), by_prefix, plan, log, transports)
+    return Sandbox(app, sites, transports, clock, _journal(config, sites))
+
+
+def _journal(config: SandboxConfig, sites: Mapping[str, Site]) -> Journal | None:
+    if config.journal is None:
+        return None
+    origin = origin_of(data=config.data, patients=config.patients, seed=config.seed)
+    journal = Journal(config.journal, origin)
+    try:
+        journal.repeat(sites)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
 
 
 def _site(name: str, config: SandboxConfig, clock: Clock, clients: list[Client]) -> Site:

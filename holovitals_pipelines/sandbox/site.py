@@ -98,6 +98,8 @@ class Site:
     exports: Exports
     merged: dict[str, str] = field(default_factory=dict)
     """Retired patient → survivor."""
+    note_merge: Callable[[str, str], None] | None = None
+    """Told of every merge: who was retired, and the survivor."""
     shared: dict[str, Any] = field(default_factory=dict)
     """What the dialect itself remembers (counters of the day)."""
 

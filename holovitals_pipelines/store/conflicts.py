@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStatus
 from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, update_rows
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import sync_conflict, sync_conflict_field
 
 OPEN = (ConflictStatus.DETECTED.value, ConflictStatus.PENDING_REVIEW.value)
@@ -87,15 +88,13 @@ _CONFLICT = [sync_conflict.c[name] for name in CONFLICT_COLUMNS]
 _UNIT = [sync_conflict_field.c[name] for name in UNIT_COLUMNS]
 
 
+_OPEN_OF = Prepared(sa.select(*_CONFLICT).where(sync_conflict.c.status.in_(OPEN), sync_conflict.c.link_id.in_(KEYS)))
+
+
 def open_conflicts(transaction: sa.Connection, link_ids: Sequence[str]) -> dict[str, StoredConflict]:
     """The open conflict of each link that has one."""
-    query = sa.select(*_CONFLICT).where(sync_conflict.c.status.in_(OPEN))
-    found: dict[str, StoredConflict] = {}
-    for rows in fetch_by_keys(transaction, query, sync_conflict.c.link_id, sorted(link_ids)):
-        for row in rows:
-            conflict = StoredConflict(*row)
-            found[conflict.link_id] = conflict
-    return found
+    conflicts = (StoredConflict(*row) for row in _OPEN_OF.by_keys(transaction, sorted(link_ids)))
+    return {conflict.link_id: conflict for conflict in conflicts}
 
 
 def get_conflict(transaction: sa.Connection, conflict_id: str, *, lock: bool = False) -> StoredConflict:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from holovitals_pipelines.store.agreements import keep_versions
-from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, update_rows
+from holovitals_pipelines.store.bulk import insert_rows, update_rows
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import (
     dirty_link,
     link,
@@ -115,14 +116,19 @@ class StandingRow(NamedTuple):
     since: datetime
 
 
+_STANDING = Prepared(
+    sa.select(standing_difference.c.link_id, standing_difference.c.unit, standing_difference.c.since).where(
+        standing_difference.c.link_id.in_(KEYS)
+    )
+)
+
+
 def put_standing(transaction: sa.Connection, link_ids: Sequence[str], rows: Sequence[StandingRow]) -> None:
     """The standing differences of these links are exactly `rows`; those that stood before keep their date."""
     if not link_ids:
         return
-    query = sa.select(standing_difference.c.link_id, standing_difference.c.unit, standing_difference.c.since)
-    stood: dict[tuple[str, str], datetime] = {}
-    for found in fetch_by_keys(transaction, query, standing_difference.c.link_id, sorted(link_ids)):
-        stood |= {(link_id, unit): since for link_id, unit, since in found}
+    found = _STANDING.by_keys(transaction, sorted(link_ids))
+    stood: dict[tuple[str, str], datetime] = {(link_id, unit): since for link_id, unit, since in found}
     if not stood and not rows:
         return
     wanted = {(row.link_id, row.unit) for row in rows}

@@ -12,8 +12,9 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.bulk import Row, fetch_by_keys, insert_rows
+from holovitals_pipelines.store.bulk import Row, insert_rows
 from holovitals_pipelines.store.events import complete_events
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import dirty_link, link
 
 
@@ -48,6 +49,11 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_MARKS = Prepared(
+    sa.select(dirty_link.c.link_id, dirty_link.c.mark).where(dirty_link.c.link_id.in_(KEYS)).with_for_update()
+)
+
+
 def mark_links(
     transaction: sa.Connection,
     links: Iterable[tuple[str, str, str, str | None]],
@@ -58,10 +64,7 @@ def mark_links(
     wanted = {row[0]: row for row in links}
     if not wanted:
         return 0
-    marks: dict[str, int] = {}
-    query = sa.select(dirty_link.c.link_id, dirty_link.c.mark).with_for_update()
-    for rows in fetch_by_keys(transaction, query, dirty_link.c.link_id, sorted(wanted)):
-        marks |= {row[0]: row[1] for row in rows}
+    marks: dict[str, int] = dict(_MARKS.by_keys(transaction, sorted(wanted)))
     rows_to_write: list[Row] = [(*row, reason.value, at, marks.get(row[0], 0) + 1) for row in wanted.values()]
     return insert_rows(
         transaction,

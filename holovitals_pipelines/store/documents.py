@@ -20,7 +20,8 @@ import sqlalchemy as sa
 import zstandard
 
 from holovitals_pipelines.model.errors import StoreError
-from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows
+from holovitals_pipelines.store.bulk import insert_rows
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import document
 
 LEVEL = 1
@@ -78,14 +79,15 @@ def get_document(transaction: sa.Connection, address: bytes) -> bytes:
     return get_documents(transaction, [address])[address]
 
 
+_BODIES = Prepared(sa.select(document.c.document_hash, document.c.body).where(document.c.document_hash.in_(KEYS)))
+
+
 def get_documents(transaction: sa.Connection, addresses: Iterable[bytes]) -> Mapping[bytes, bytes]:
     """The exact bytes under each content hash. Raises StoreError when one is missing or damaged."""
     wanted = set(addresses)
-    query = sa.select(document.c.document_hash, document.c.body)
     found: dict[bytes, bytes] = {}
-    for rows in fetch_by_keys(transaction, query, document.c.document_hash, wanted):
-        for address, frame in rows:
-            found[address] = _checked(address, frame)
+    for address, frame in _BODIES.by_keys(transaction, wanted):
+        found[bytes(address)] = _checked(bytes(address), bytes(frame))
     for address in wanted - found.keys():
         raise StoreError(
             "a document that something points to is not in the store",

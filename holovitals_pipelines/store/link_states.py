@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.store.bulk import fetch_by_keys
 from holovitals_pipelines.store.documents import queue_for_documents
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import link, record, shadow
 
 
@@ -44,21 +45,21 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+_STATES = Prepared(
+    sa.select(*_COLUMNS)
+    .join(record, record.c.record_id == link.c.record_id)
+    .outerjoin(shadow, shadow.c.link_id == link.c.link_id)
+    .where(link.c.link_id.in_(KEYS))
+)
+
+
 def link_states(transaction: sa.Connection, link_ids: Sequence[str], *, lock: bool = True) -> dict[str, LinkState]:
     """The state of each link that exists. Records are locked in the order of their ids, so two deciders never wait
     for each other."""
-    query = (
-        sa.select(*_COLUMNS)
-        .join(record, record.c.record_id == link.c.record_id)
-        .outerjoin(shadow, shadow.c.link_id == link.c.link_id)
-    )
     if lock and transaction.dialect.name == "postgresql":
         queue_for_documents(transaction)
         _lock_records(transaction, link_ids)
-    found: dict[str, LinkState] = {}
-    for rows in fetch_by_keys(transaction, query, link.c.link_id, sorted(link_ids)):
-        found |= {row[0]: LinkState(*row) for row in rows}
-    return found
+    return {row[0]: LinkState(*row) for row in _STATES.by_keys(transaction, sorted(link_ids))}
 
 
 def _lock_records(transaction: sa.Connection, link_ids: Sequence[str]) -> None:
@@ -73,18 +74,20 @@ Named = tuple[str, str, str, str | None]
 """(link id, connection, resource type, remote id)."""
 
 
+_LIVING = Prepared(
+    sa.select(link.c.record_id, link.c.link_id, link.c.connection, link.c.resource_type, link.c.remote_id).where(
+        link.c.state.in_(("active", "pending", "review")), link.c.record_id.in_(KEYS)
+    )
+)
+
+
 def living_links(
     transaction: sa.Connection, record_ids: Sequence[str], *, but: str | None = None
 ) -> dict[str, list[Named]]:
     """By record id, the links that are active or about to be, at connections other than `but`."""
-    query = sa.select(
-        link.c.record_id, link.c.link_id, link.c.connection, link.c.resource_type, link.c.remote_id
-    ).where(link.c.state.in_(("active", "pending", "review")))
-    if but is not None:
-        query = query.where(link.c.connection != but)
     found: dict[str, list[Named]] = {}
-    for rows in fetch_by_keys(transaction, query, link.c.record_id, sorted(set(record_ids))):
-        for record_id, *named in rows:
+    for record_id, *named in _LIVING.by_keys(transaction, sorted(set(record_ids))):
+        if named[1] != but:
             found.setdefault(record_id, []).append(tuple(named))
     return found
 

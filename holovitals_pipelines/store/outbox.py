@@ -11,9 +11,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from holovitals_pipelines.model.errors import HoloVitalsError
+from holovitals_pipelines.store.prepared import KEYS, Prepared
 from holovitals_pipelines.store.tables import outbox
 
 LIVE = ("pending", "inflight")
+DECIDED_ANEW = "write.decided_anew"
+"""Error code of a superseded write that was in flight: nobody knows whether, or when, it takes effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,12 @@ class StoredIntent:
 
 
 _COLUMNS = [outbox.c[name] for name in StoredIntent.__dataclass_fields__]
+_LIVE_OF = Prepared(sa.select(*_COLUMNS).where(outbox.c.link_id.in_(KEYS), outbox.c.state.in_(LIVE)))
+_IN_DOUBT = Prepared(
+    sa.select(*_COLUMNS)
+    .where(outbox.c.link_id.in_(KEYS), outbox.c.error_code == DECIDED_ANEW)
+    .order_by(outbox.c.created_at, outbox.c.intent_id)
+)
 
 
 def add_intent(
@@ -76,13 +85,24 @@ def add_intent(
 
 def live_intents(transaction: sa.Connection, link_ids: list[str]) -> dict[str, StoredIntent]:
     """The live intent of each link that has one."""
-    found: dict[str, StoredIntent] = {}
-    for start in range(0, len(link_ids), 500):
-        query = sa.select(*_COLUMNS).where(
-            outbox.c.link_id.in_(link_ids[start : start + 500]), outbox.c.state.in_(LIVE)
-        )
-        found |= {row.link_id: StoredIntent(*row) for row in transaction.execute(query)}
+    intents = (StoredIntent(*row) for row in _LIVE_OF.by_keys(transaction, link_ids))
+    return {intent.link_id: intent for intent in intents}
+
+
+def unknown_outcomes(transaction: sa.Connection, link_ids: list[str]) -> dict[str, list[StoredIntent]]:
+    """By link, writes that were decided anew while in flight, and may yet show at the vendor; oldest first."""
+    found: dict[str, list[StoredIntent]] = {}
+    for row in _IN_DOUBT.by_keys(transaction, link_ids):
+        intent = StoredIntent(*row)
+        found.setdefault(intent.link_id, []).append(intent)
     return found
+
+
+def forget_unknown_outcomes(transaction: sa.Connection, link_id: str) -> None:
+    """A later write of the link is confirmed: what the vendor holds now is known."""
+    transaction.execute(
+        outbox.update().where(outbox.c.link_id == link_id, outbox.c.error_code == DECIDED_ANEW).values(error_code=None)
+    )
 
 
 def types_with_live_intents(transaction: sa.Connection, connection: str) -> set[str]:
@@ -138,6 +158,17 @@ def finish(
             error_code=error.code if error else None,
             error_message=error.message if error else None,
         )
+    )
+    return changed.rowcount == 1
+
+
+def supersede(transaction: sa.Connection, intent: StoredIntent, at: datetime) -> bool:
+    """What is to be written is decided anew; a write that is in flight may take effect all the same."""
+    in_doubt = DECIDED_ANEW if intent.state == "inflight" else None
+    changed = transaction.execute(
+        outbox.update()
+        .where(outbox.c.intent_id == intent.intent_id, outbox.c.state.in_(LIVE))
+        .values(state="superseded", finished_at=at, error_code=in_doubt, error_message=None)
     )
     return changed.rowcount == 1
 

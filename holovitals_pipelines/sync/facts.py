@@ -79,6 +79,8 @@ class Facts:
     capability: WriteCapability = READ_ONLY
     held: HeldConflict | None = None
     in_flight: InFlight | None = None
+    earlier: tuple[InFlight, ...] = ()
+    """Writes that were decided anew while in flight, since the last one that was confirmed; oldest first."""
     local_written_at: datetime | None = None
     remote_written_at: datetime | None = None
     tie_seconds: float = 2.0

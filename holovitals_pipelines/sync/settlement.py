@@ -10,30 +10,33 @@ from typing import Any, NamedTuple
 
 from holovitals_pipelines.fhir.exact import exactly_equal
 from holovitals_pipelines.model.writing import Document
-from holovitals_pipelines.sync.facts import Facts
-from holovitals_pipelines.sync.list_items import identities
+from holovitals_pipelines.sync.facts import Facts, InFlight
+from holovitals_pipelines.sync.list_items import identities, sent_identities
 from holovitals_pipelines.sync.sides import Side, same, side_of
 from holovitals_pipelines.sync.units import MISSING
 
 
 def settle_in_flight(facts: Facts) -> Facts:
     """The facts with both shadows advanced to what the write evidently did; nothing is in flight any more."""
-    write = facts.in_flight
-    if write is None:
-        return facts
-    settled = replace(facts, in_flight=None)
+    writes = (*facts.earlier, *((facts.in_flight,) if facts.in_flight is not None else ()))
+    for write in writes:
+        facts = _settled(facts, write)
+    return replace(facts, in_flight=None, earlier=()) if writes else facts
+
+
+def _settled(facts: Facts, write: InFlight) -> Facts:
     if write.sent is None:
-        return replace(settled, base_local=None, base_remote=None) if facts.remote is None else settled
+        return replace(facts, base_local=None, base_remote=None) if facts.remote is None else facts
     if facts.remote is None:
-        return settled
+        return facts
     if same(facts.remote, write.sent):
-        return replace(settled, base_local=write.snapshot, base_remote=facts.remote)
+        return replace(facts, base_local=write.snapshot, base_remote=facts.remote)
     if write.snapshot is None:
-        return settled
+        return facts
     local, remote = _advanced(facts, write.sent.document, write.snapshot.document, facts.remote.document)
     if remote == _content(facts.base_remote):
-        return settled
-    return replace(settled, base_local=side_of(local, facts.base_local), base_remote=side_of(remote, facts.base_remote))
+        return facts
+    return replace(facts, base_local=side_of(local, facts.base_local), base_remote=side_of(remote, facts.base_remote))
 
 
 def _content(side: Side | None) -> Document:
@@ -42,9 +45,10 @@ def _content(side: Side | None) -> Document:
 
 def _advanced(facts: Facts, sent: Document, snapshot: Document, remote: Document) -> tuple[Document, Document]:
     """Both shadows with everything replaced in which the vendor shows what we sent and had not shown it before."""
-    sides = _Sides(_content(facts.base_local), _content(facts.base_remote), snapshot, sent, remote)
-    local, there = _members(sides)
-    return local or {}, there or {}
+    base = _content(facts.base_local)
+    kept = (facts.capability.project(base), facts.capability.project(snapshot))
+    sides = _Sides(base, _content(facts.base_remote), snapshot, sent, remote, *kept)
+    return _members(sides)
 
 
 class _Sides(NamedTuple):
@@ -55,6 +59,10 @@ class _Sides(NamedTuple):
     snapshot: Any
     sent: Any
     remote: Any
+    kept_base: Any
+    """What the vendor keeps of `base_local`, by which it may call a list's items."""
+    kept: Any
+    """Of `snapshot`."""
 
 
 def _place(name: str, sides: _Sides) -> tuple[Any, Any]:
@@ -84,12 +92,13 @@ def _members(sides: _Sides) -> tuple[Document, Document]:
 
 
 def _items(name: str, sides: _Sides) -> tuple[Any, Any]:
-    keyed = []
-    for side in sides:
-        keys = identities(name, side)
-        if keys is None:  # nobody can tell which item is which
-            return sides.base_local or MISSING, sides.base_remote or MISSING
-        keyed.append(dict(zip(keys, side, strict=True)))
+    before = sent_identities(name, sides.base_local, sides.kept_base)
+    now = sent_identities(name, sides.snapshot, sides.kept)
+    others = [identities(name, side) for side in (sides.base_remote, sides.sent, sides.remote)]
+    if before is None or now is None or None in others:  # nobody can tell which item is which
+        return sides.base_local or MISSING, sides.base_remote or MISSING
+    keys = (before[0], others[0], now[0], others[1], others[2], before[1], now[1])
+    keyed = [dict(zip(own or (), side, strict=True)) for own, side in zip(keys, sides, strict=True)]
     order = dict.fromkeys(key for items in reversed(keyed) for key in items)
     held = [_place(name, _Sides(*(items.get(key, MISSING) for items in keyed))) for key in order]
     local = [here for here, _ in held if here is not MISSING]

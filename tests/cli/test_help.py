@@ -27,6 +27,19 @@ COMMANDS = list(commands(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     assert sorted(" ".join(path) for path, _ in COMMANDS) == [
+        "anti-entropy",
+        "audit export",
+        "audit list",
+        "audit show",
+        "audit sign",
+        "audit verify",
+        "conflicts approve",
+        "conflicts list",
+        "conflicts resolve",
+        "conflicts revert",
+        "conflicts reviewed",
+        "conflicts show",
+        "conflicts statistics",
         "connections keys",
         "connections list",
         "connections test",
@@ -35,12 +48,27 @@ def test_the_commands_are_these() -> None:
         "jobs cancel",
         "jobs list",
         "jobs show",
+        "links add",
+        "links create",
+        "links end",
         "quarantine",
+        "records create",
+        "records delete",
+        "records edit",
+        "records find",
+        "records history",
+        "records links",
+        "records list",
+        "records restore",
+        "records revert",
+        "records show",
         "sandbox",
+        "standing",
         "stats",
         "sweep",
         "sync",
         "ui",
+        "writeback",
     ]
 
 
@@ -51,7 +79,7 @@ def test_every_command_says_in_a_sentence_what_it_does_and_explains_every_option
     shown = run(*path, "--help")
     assert shown.exit_code == 0
     first = (command.help or "").split("\n\n")[0]
-    assert first.rstrip().endswith(".") and len(first) > 30, "the first paragraph is shown in the list of commands"
+    assert first.rstrip("* ").endswith(".") and len(first) > 30, "the first paragraph is shown in the list of commands"
     for option in command.params:
         if option.param_type_name == "option":
             assert getattr(option, "help", None), f"{option.name} is not explained"

@@ -168,7 +168,7 @@ def test_an_exception_nobody_expected_is_shown_without_what_it_says() -> None:
         "from holovitals_pipelines.cli import app\n"
         "def fail(*_): raise ValueError('family name of a patient')\n"
         "app.open_home = fail\n"
-        "import sys; sys.argv = ['holovitals', 'sync']; app.main()\n"
+        "import sys; sys.argv = ['holovitals', 'sweep']; app.main()\n"
     )
     ended = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, check=False)
     assert ended.returncode == 1

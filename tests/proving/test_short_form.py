@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 import pytest
 
 from proof.kinds import KINDS
 from proof.mutants import MUTANTS, Mutant
 from proof.runs import Totals, run
-from proof.store import open_store
+from proof.store import open_store, store_folder
 
 Play = Callable[..., Totals]
 
@@ -20,7 +21,7 @@ def play() -> Iterator[Play]:
     """Play schedules of a kind; the totals hold every violation."""
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    with open_store() as database:
+    with store_folder() as folder, closing(open_store(folder)) as database:
 
         def played(kind: str, seeds: Sequence[int], plan: tuple[str, int] | None = None) -> Totals:
             totals = Totals()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +28,7 @@ from holovitals_pipelines.store.decided import LinkRow, RecordRow, ShadowRow, St
 from holovitals_pipelines.store.dirty import Reason, mark_links, mark_links_of_record
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.sync.facts import ConflictRecord, Operation, Outcome
+from holovitals_pipelines.sync.settlement import settle_in_flight
 from holovitals_pipelines.sync.sides import Side
 
 _BY_THE_VENDOR = frozenset(
@@ -86,7 +87,7 @@ def commit(transaction: sa.Connection, desk: Desk, known: Known, decisions: Sequ
         _gather_news(effects, known, one)
     for intent in known.intents.values():
         # Whatever was waiting is decided anew from current facts.
-        outbox.finish(transaction, intent, "superseded", now)
+        outbox.supersede(transaction, intent, now)
     put_documents(transaction, effects.documents.items())
     decided.add_records(transaction, effects.new_records)
     decided.change_records(transaction, effects.changed_records, job_id=desk.job_id)
@@ -333,9 +334,12 @@ def _gather_conflict(
     record_id: str,
     now: datetime,
 ) -> None:
-    record, facts = one.decision.conflict, one.facts
+    record = one.decision.conflict
     if record is None:
         return
+    # As it was compared: a write in flight may have moved the agreement since the shadows were stored.
+    facts = settle_in_flight(one.facts)
+    one = replace(one, facts=facts)
     effects.keep(record.proposal, facts.local, facts.remote, facts.base_local, facts.base_remote)
     row = conflict_row(desk, open_one, one, record, conflict_id, record_id, now)
     (effects.revised_conflicts if open_one else effects.new_conflicts).append(row)

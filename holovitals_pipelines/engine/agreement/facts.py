@@ -14,7 +14,7 @@ from holovitals_pipelines.model.writing import Present
 from holovitals_pipelines.store.conflicts import StoredConflict, StoredUnit, open_conflicts, units_of_many
 from holovitals_pipelines.store.documents import get_documents
 from holovitals_pipelines.store.link_states import LinkState, Named, link_states, living_links
-from holovitals_pipelines.store.outbox import StoredIntent, live_intents
+from holovitals_pipelines.store.outbox import StoredIntent, live_intents, unknown_outcomes
 from holovitals_pipelines.sync.facts import Facts, HeldConflict, InFlight, Verdict
 from holovitals_pipelines.sync.sides import Side
 from holovitals_pipelines.sync.verdicts import from_json
@@ -37,6 +37,9 @@ class Known:
 
     states: Mapping[str, LinkState]
     intents: Mapping[str, StoredIntent]
+    """Live ones."""
+    unknown: Mapping[str, Sequence[StoredIntent]]
+    """Writes that were decided anew while in flight."""
     conflicts: Mapping[str, StoredConflict]
     units: Mapping[str, Sequence[StoredUnit]]
     siblings: Mapping[str, Sequence[Named]]
@@ -54,28 +57,31 @@ def load_known(transaction: sa.Connection, link_ids: Sequence[str]) -> Known:
     """Lock and read everything the stores hold of the links."""
     states = link_states(transaction, link_ids)
     intents = live_intents(transaction, sorted(link_ids))
+    unknown = unknown_outcomes(transaction, sorted(link_ids))
     conflicts = open_conflicts(transaction, link_ids)
     units = units_of_many(transaction, conflicts.values()) if conflicts else {}
     records = [state.record_id for state in states.values()]
+    in_doubt = [intent for intent in intents.values() if intent.state == "inflight"]
+    in_doubt += [intent for later in unknown.values() for intent in later]
     return Known(
         states,
         intents,
+        unknown,
         conflicts,
         units,
         living_links(transaction, records),
-        get_documents(transaction, _addresses(states.values(), intents.values(), conflicts.values())),
+        get_documents(transaction, _addresses(states.values(), in_doubt, conflicts.values())),
     )
 
 
 def _addresses(
-    states: Iterable[LinkState], intents: Iterable[StoredIntent], conflicts: Iterable[StoredConflict]
+    states: Iterable[LinkState], in_doubt: Iterable[StoredIntent], conflicts: Iterable[StoredConflict]
 ) -> set[bytes]:
     found: set[bytes | None] = set()
     for state in states:
         found |= {state.record_document, state.local_document, state.remote_document}
-    for intent in intents:
-        if intent.state == "inflight":
-            found |= {intent.document_hash, intent.local_snapshot}
+    for intent in in_doubt:
+        found |= {intent.document_hash, intent.local_snapshot}
     for conflict in conflicts:
         found |= {conflict.local_document, conflict.remote_document}
     return {bytes(address) for address in found if address is not None}
@@ -96,6 +102,7 @@ def facts_of(desk: Desk, known: Known, seen: Seen, conflicts_on_patient: int = 1
         capability=desk.vendor.write_capability(seen.resource_type),
         held=_held(known, known.conflicts.get(seen.link_id)),
         in_flight=_in_flight(known, known.intents.get(seen.link_id)),
+        earlier=tuple(_sent(known, intent) for intent in known.unknown.get(seen.link_id, ())),
         local_written_at=state.record_updated_at if state is not None else None,
         remote_written_at=seen.present.last_updated if seen.present is not None else None,
         tie_seconds=desk.tie_seconds,
@@ -141,8 +148,10 @@ def _verdict(conflict: StoredConflict) -> Verdict | None:
 
 
 def _in_flight(known: Known, intent: StoredIntent | None) -> InFlight | None:
-    if intent is None or intent.state != "inflight":
-        return None
+    return _sent(known, intent) if intent is not None and intent.state == "inflight" else None
+
+
+def _sent(known: Known, intent: StoredIntent) -> InFlight:
     sent = known.remote_side(_bytes(intent.document_hash))
     return InFlight(sent, known.side(_bytes(intent.local_snapshot)))
 

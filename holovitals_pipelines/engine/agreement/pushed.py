@@ -5,8 +5,6 @@ Law: shadow, intent and log entry of a confirmed write commit together.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.agreement.confirm import Confirmed, agreed_remote
@@ -108,7 +106,8 @@ def _finish(
     after: bytes | None,
 ) -> None:
     """Close the intent; the log tells what the vendor held before and after."""
-    outbox.finish(transaction, replace(intent, link_id=link_id), "done", desk.now())
+    outbox.finish(transaction, intent, "done", desk.now())
+    outbox.forget_unknown_outcomes(transaction, link_id)
     entry = audit.Entry(
         action="pushed",
         actor="holovitals",

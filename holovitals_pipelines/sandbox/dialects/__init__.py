@@ -10,7 +10,8 @@ from holovitals_pipelines.sandbox.site import Dialect
 
 
 def dialect_names() -> list[str]:
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """A module with an underscore in its name (`epic_refusals`) is a part of a vendor, not one."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if "_" not in module.name)
 
 
 def load_dialect(name: str) -> Dialect:

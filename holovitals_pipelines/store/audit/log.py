@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.store.audit.chain import COLUMNS, Entry, LoggedEntry, hash_entry, plain_detail
 from holovitals_pipelines.store.bulk import Row, insert_rows, stream_rows
+from holovitals_pipelines.store.prepared import Prepared
 from holovitals_pipelines.store.tables import audit_log
 
 _AUDIT_LOCK = 0x41554449  # "AUDI"
@@ -69,10 +70,13 @@ def _linked(entries: Iterable[Entry], at: datetime, seq: int, previous: bytes | 
         yield (*cells, previous)
 
 
+_NEWEST = Prepared(sa.select(*(audit_log.c[name] for name in COLUMNS)).order_by(audit_log.c.seq.desc()).limit(1))
+
+
 def last(transaction: sa.Connection) -> LoggedEntry | None:
     """The newest entry; None when there is none."""
-    rows = _read(transaction, _all_columns().order_by(audit_log.c.seq.desc()).limit(1))
-    return rows[0] if rows else None
+    rows = _NEWEST.rows(transaction)
+    return LoggedEntry(*rows[0]) if rows else None
 
 
 def entry(transaction: sa.Connection, seq: int) -> LoggedEntry:

@@ -1,0 +1,1 @@
+"""The demo: simulated vendors, a story of edits on both sides, and what is checked against both stores."""

@@ -1,0 +1,80 @@
+"""One simulated vendor from behind: what it holds, what its clinicians do there, and what it was asked to change.
+
+Law: what the vendor holds and was asked is read from the vendor, never from what the program says of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+
+from holovitals_pipelines.fhir.exact import read_document, write_document
+from holovitals_pipelines.model.writing import Document
+
+Change = Callable[[Document], None]
+"""Changes a resource in place."""
+
+_NO_WRITES = ("oauth2", "bulk")
+"""First segments of requests that are no writes to the record, whatever their method."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtVendor:
+    """`admin_url` is the sandbox's; `name` the vendor's, and the connection's."""
+
+    admin_url: str
+    name: str
+
+    def held(self, kind: str, identity: str) -> Document | None:
+        """The resource as it stands; None when there is none."""
+        answer = httpx.get(self._address(kind, identity), trust_env=False)
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return read_document(answer.content)
+
+    def version(self, kind: str, identity: str) -> str | None:
+        """None also where the vendor shows no versions."""
+        held = self.held(kind, identity) or {}
+        version: str | None = held.get("meta", {}).get("versionId")
+        return version
+
+    def edit(self, kind: str, identity: str, change: Change) -> None:
+        """What a clinician does; no rule of the vendor's API applies to it."""
+        held = self.held(kind, identity)
+        assert held is not None, "only what is there is edited"
+        change(held)
+        answer = httpx.put(self._address(kind, identity), content=write_document(held), trust_env=False)
+        answer.raise_for_status()
+
+    def delete(self, kind: str, identity: str) -> None:
+        httpx.delete(self._address(kind, identity), trust_env=False).raise_for_status()
+
+    def everything(self, kind: str) -> Iterator[bytes]:
+        """Every living resource of a type, byte for byte."""
+        url = f"{self.admin_url}/{self.name}/resources/{kind}"
+        with httpx.stream("GET", url, trust_env=False, timeout=60) as answer:
+            answer.raise_for_status()
+            rest = b""
+            for block in answer.iter_bytes():
+                *lines, rest = (rest + block).split(b"\n")
+                yield from lines
+
+    def forget_requests(self) -> None:
+        """Empties the request log of all vendors."""
+        httpx.delete(f"{self.admin_url}/requests", trust_env=False).raise_for_status()
+
+    def writes(self) -> int:
+        """Requests since then that create, change or delete a resource."""
+        log = httpx.get(f"{self.admin_url}/requests", params={"dialect": self.name}, trust_env=False).json()
+        return sum(
+            row["method"] in ("POST", "PUT", "PATCH", "DELETE")
+            and not row["path"].endswith("_search")
+            and row["path"].split("/")[0] not in _NO_WRITES
+            for row in log
+        )
+
+    def _address(self, kind: str, identity: str) -> str:
+        return f"{self.admin_url}/{self.name}/{kind}/{identity}"

@@ -1,0 +1,117 @@
+"""The demo's vendors: started as an earlier demo in the same home left them, and declared as connections.
+
+Law: a home with connections of somebody else's is not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from holovitals_pipelines.model.connection import (
+    ConnectionConfig,
+    ReadSettings,
+    SecretRef,
+    SmartBackendAuth,
+    WriteSettings,
+)
+from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.vocabulary import Provider
+from holovitals_pipelines.sandbox.credentials import DemoCredentials, demo_credentials
+from holovitals_pipelines.sandbox.dialects.epic import GROUP
+from holovitals_pipelines.sandbox.journal import Journal, origin_of, read_origin
+from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
+from holovitals_pipelines.settings import Settings, load_connections, save_connections
+
+VENDORS = ("epic", "fhir")
+
+OWNER = "team:demo"
+"""Marks the connections the demo wrote; it replaces those and no other."""
+
+
+def start_vendors(
+    settings: Settings, vendors: Sequence[str], *, data: Path | None, patients: int, seed: int, port: int = 0
+) -> RunningSandbox:
+    """Start them where the home's last demo left them, and point the home's connections to them.
+
+    Raises ConfigurationError when the home, or its demo, is another one's.
+    """
+    _check_connections(settings)
+    _check_population(settings, data, patients, seed)
+    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    journal = journal_of(settings)
+    Journal(journal, origin_of(data=data, patients=patients, seed=seed)).close()  # says here whether it is in use
+    credentials = demo_credentials(settings.root / "demo" / "keys")
+    running = start_sandbox(
+        dialects=vendors,
+        data=data,
+        patients=patients,
+        seed=seed,
+        port=port,
+        credentials=credentials,
+        journal=journal,
+    )
+    declared = [_connection(vendor, running, credentials) for vendor in vendors]
+    save_connections(settings.resolved_connections_file, declared)
+    return running
+
+
+def start_as_left(settings: Settings, port: int) -> RunningSandbox:
+    """All of them, as the home's last demo left them. Raises ConfigurationError where there was none."""
+    origin = read_origin(journal_of(settings))
+    if origin is None:
+        raise ConfigurationError(
+            "no demo has been run in this home",
+            code="demo.not_run",
+            place=str(settings.root),
+            remedy="run `holovitals demo` first, or start new vendors without --demo",
+        )
+    data, patients, seed = origin.get("data"), origin.get("patients", 1), origin.get("seed", 1)
+    return start_vendors(settings, VENDORS, data=Path(data) if data else None, patients=patients, seed=seed, port=port)
+
+
+def journal_of(settings: Settings) -> Path:
+    return settings.root / "demo" / "journal.ndjson"
+
+
+def _check_connections(settings: Settings) -> None:
+    foreign = [c.name for c in load_connections(settings.resolved_connections_file) if c.owner != OWNER]
+    if foreign:
+        raise ConfigurationError(
+            f"this home has connections of its own ({', '.join(foreign)}), and the demo would replace them",
+            code="demo.home_in_use",
+            place=str(settings.resolved_connections_file),
+            remedy="give the demo a home of its own: HOLOVITALS_HOME=.holovitals-demo holovitals demo",
+        )
+
+
+def _check_population(settings: Settings, data: Path | None, patients: int, seed: int) -> None:
+    """To a store that knows one population, another one looks like a vendor that has lost everything."""
+    known, wanted = read_origin(journal_of(settings)), origin_of(data=data, patients=patients, seed=seed)
+    if known is not None and known != wanted:
+        began = ", ".join(f"--{name} {value}" for name, value in known.items())
+        raise ConfigurationError(
+            f"this home's demo was begun with {began}",
+            code="demo.another_population",
+            place=str(settings.root),
+            remedy="go on with that, or give the new one a home of its own: HOLOVITALS_HOME=.holovitals-2",
+        )
+
+
+def _connection(vendor: str, running: RunningSandbox, credentials: DemoCredentials) -> ConnectionConfig:
+    epic = vendor == "epic"
+    return ConnectionConfig(
+        name=vendor,
+        provider=Provider(vendor),
+        base_url=running.base_urls[vendor],
+        auth=SmartBackendAuth(
+            kind="smart_backend",
+            client_id=credentials.client_id,
+            keys=[SecretRef(file=str(credentials.rsa_key if epic else credentials.ec_key))],
+            algorithm="RS384" if epic else "ES384",
+            scopes=None if epic else "system/*.cruds",
+        ),
+        read=ReadSettings(group=GROUP if epic else None),
+        write=WriteSettings(enabled=True, creates=True, deletes=True),
+        owner=OWNER,
+    )
