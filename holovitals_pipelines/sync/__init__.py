@@ -1,1 +1,4 @@
-"""The sync kernel: detect, merge, grade, resolve, decide. Pure: clock, store and transport are its callers' business."""
+"""The sync kernel: detect, merge, grade, resolve, decide.
+
+Law: it is pure; clock, store and transport are its callers' business.
+"""
