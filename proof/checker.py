@@ -194,6 +194,9 @@ def _writes_take_effect_once(world: World, rest: Rest, evidence: Evidence) -> It
         marks = Counter(mark_of(vendor.docs[key] or {}) for key in vendor.living() if key not in doubtful)
         if any(count > 1 for count in marks.values()):
             yield "I5 one record became two resources, and nobody is told"
+        living = Counter(vendor.created_as[key] for key in vendor.living() if key in vendor.created_as)
+        if vendor.kind.conditional_create and any(count > 1 for count in living.values()):
+            yield "I5 a create took effect twice, where the vendor would have known it"
         if len(doubtful) > vendor.late_creates:
             yield "I5 a create was sent a second time, and made a second resource"
 

@@ -148,6 +148,8 @@ class Vendor:
         """Writes of ours that took effect right after the very same write of ours."""
         self._last: dict[Key, bytes | None] = {}
         """The body of the newest change of each resource that was ours."""
+        self.created_as: dict[Key, str] = {}
+        """By what identifier of ours each of our creates went out."""
         self.late_creates = 0
         """Creates that made a resource after their sender had given up."""
         self._counter = 0
@@ -232,6 +234,7 @@ class Vendor:
                 mine = {"system": f"urn:{self.name}", "value": key[1]}
                 document["identifier"] = [*document.get("identifier", ()), mine]
             self._ours("create", key, document, body)
+            self.created_as |= {key: value for system, value in _named(read(body)) if system == OURS}
             return self._written(key)
 
         return self._carried_out("create", (resource_type, ""), effect, late=True)
