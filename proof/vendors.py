@@ -234,7 +234,9 @@ class Vendor:
                 mine = {"system": f"urn:{self.name}", "value": key[1]}
                 document["identifier"] = [*document.get("identifier", ()), mine]
             self._ours("create", key, document, body)
-            self.created_as |= {key: value for system, value in _named(read(body)) if system == OURS}
+            for system, value in _named(read(body)):
+                if system == OURS:
+                    self.created_as[key] = value
             return self._written(key)
 
         return self._carried_out("create", (resource_type, ""), effect, late=True)
