@@ -191,7 +191,8 @@ def _writes_take_effect_once(world: World, rest: Rest, evidence: Evidence) -> It
             for link in evidence.links
             if link.connection == vendor.name and link.state == "review" and link.remote_id is not None
         }
-        marks = Counter(mark_of(vendor.docs[key] or {}) for key in vendor.living() if key not in doubtful)
+        told = _in_doubt(vendor, evidence) | _brought_back(vendor, evidence)
+        marks = Counter(mark_of(vendor.docs[key] or {}) for key in vendor.living() if key not in told)
         if any(count > 1 for count in marks.values()):
             yield "I5 one record became two resources, and nobody is told"
         living = Counter(vendor.created_as[key] for key in vendor.living() if key in vendor.created_as)
@@ -199,6 +200,26 @@ def _writes_take_effect_once(world: World, rest: Rest, evidence: Evidence) -> It
             yield "I5 a create took effect twice, where the vendor would have known it"
         if len(doubtful) > vendor.late_creates:
             yield "I5 a create was sent a second time, and made a second resource"
+
+
+def _in_doubt(vendor: Vendor, evidence: Evidence) -> set[tuple[str, str]]:
+    """Resources of records that people are asked about: what the record has at one vendor may be another record."""
+    records = {link.record_id for link in evidence.links if link.state == "review"}
+    return {
+        (link.resource_type, link.remote_id)
+        for link in evidence.links
+        if link.connection == vendor.name and link.record_id in records and link.remote_id is not None
+    }
+
+
+def _brought_back(vendor: Vendor, evidence: Evidence) -> set[tuple[str, str]]:
+    """What people had made anew after the vendor had deleted it: a doubtful copy that they want is a record by then."""
+    ours = [link for link in evidence.links if link.connection == vendor.name and link.remote_id is not None]
+    living = set(vendor.living())
+    ended = {
+        link.record_id for link in ours if link.state == "ended" and (link.resource_type, link.remote_id) not in living
+    }
+    return {(link.resource_type, link.remote_id) for link in ours if link.record_id in ended and link.state == "active"}
 
 
 def _no_conflict_with_ourselves(world: World, rest: Rest, evidence: Evidence) -> Iterator[str]:

@@ -70,6 +70,7 @@ KINDS: dict[str, Kind] = {
             window=True,
         ),
         Kind("versions only", "shows versions, checks none", concurrency=Concurrency.VERSION),
+        Kind("slow", "answers seldom, and carries out what we have given up", lost_answers=0.15, late=0.25),
         Kind("numbering", "adds an identifier of its own to what is created", numbers_its_own=True),
         Kind(
             "forgetting our identifier",

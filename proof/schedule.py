@@ -44,9 +44,9 @@ def play(
     world = World(database, loop, seed, kinds, crash=crash, plan=plan)
     for vendor in world.vendors.values():
         vendor.faults.transient = 0.03
-        vendor.faults.lost_answer = 0.06
+        vendor.faults.lost_answer = vendor.kind.lost_answers
         vendor.faults.never_arrived = 0.02
-        vendor.faults.late = 0.03
+        vendor.faults.late = vendor.kind.late
     if len(kinds) > 1:
         world.local_create(everywhere=True)
     else:
@@ -78,8 +78,10 @@ def step(world: World) -> None:
         world.work(vendor.name, settle_limit=chance.choice((1, 2, 5, None)), push_limit=chance.choice((1, 3, None)))
         if chance.random() < 0.3:
             world.clock += timedelta(minutes=chance.choice((1, 30, 300)))
-    elif draw < 0.94:
+    elif draw < 0.92:
         world.people.decide_one()
+    elif draw < 0.94:
+        world.undo()
     elif draw < 0.97:
         if world.loses_events:
             world.compare_all(vendor.name)

@@ -66,6 +66,9 @@ class Kind:
     """It adds an identifier of its own to whatever is created."""
     window: bool = False
     """Its people may write between our look and our unguarded write."""
+    lost_answers: float = 0.06
+    late: float = 0.03
+    """How many of our writes are carried out unanswered, and how many only after we have given them up."""
 
     def capability(self) -> WriteCapability:
         if not self.writes and not self.creates and not self.deletes:

@@ -22,10 +22,12 @@ from holovitals_pipelines.engine.agreement.push import push, recover
 from holovitals_pipelines.engine.agreement.settle import settle
 from holovitals_pipelines.engine.inbox import take_event
 from holovitals_pipelines.engine.local_records import LocalRecord
+from holovitals_pipelines.engine.revert import revert_conflict, revert_entry
 from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.store.agreements import link_id_of
 from holovitals_pipelines.store.dirty import Reason, mark_links, marked_links
-from holovitals_pipelines.store.tables import link, record
+from holovitals_pipelines.store.documents import get_documents
+from holovitals_pipelines.store.tables import audit_log, link, record
 from holovitals_pipelines.sync.facts import Rules
 from holovitals_pipelines.sync.policy import default_policy
 from holovitals_pipelines.sync.severity import default_matrix
@@ -175,6 +177,8 @@ class World:
         self.counts[f"interference {place}"] += 1
         armed, self.failpoints.armed = self.failpoints.armed, False
         draw = self.chance.random()
+        if vendor.late and self.chance.random() < 0.3:
+            vendor.arrive()
         if draw < 0.45 and vendor.document(key) is not None:
             self.clinician_writes(vendor, key)
             if draw < 0.35 and vendor.events:
@@ -289,6 +293,48 @@ class World:
                 assert error.code == "link.exists", error
 
         self.process(ask)
+
+    def undo(self) -> None:
+        """Somebody undoes a change of a record, or what a conflict's decision made of it."""
+        with self.database.read() as transaction:
+            changes = audit_log.c.before_document.is_distinct_from(audit_log.c.after_document)
+            query = sa.select(audit_log).where(audit_log.c.after_version.is_not(None), changes)
+            entry = self._some(list(transaction.execute(query.order_by(audit_log.c.seq))))
+            if entry is None:
+                return
+            made = get_documents(transaction, {entry.after_document} - {None})
+        undone = tokens_in(made.get(entry.after_document))
+        before = self._held_of(entry.record_id)
+        by_conflict = entry.conflict_id is not None and self.chance.random() < 0.5
+
+        def revert() -> None:
+            try:
+                if by_conflict:
+                    revert_conflict(self.database, entry.conflict_id, actor="anna", reason="was wrong")
+                else:
+                    revert_entry(self.database, entry.seq, actor="anna", reason="was wrong")
+            except StoreError as error:
+                assert error.code.startswith("revert.") or error.code == "record.invalid", error
+                return
+            except Crash as crash:
+                if crash.committed:
+                    self._note_undone(entry.record_id, before, undone)
+                raise
+            self.counts["undone"] += 1
+            self._note_undone(entry.record_id, before, undone)
+
+        self.process(revert)
+
+    def _held_of(self, record_id: str) -> bytes | None:
+        shown = local_records.read_record(self.database, record_id)
+        return shown.body if shown.state == "active" else None
+
+    def _note_undone(self, record_id: str, before: bytes | None, undone: frozenset[int]) -> None:
+        """Whoever undoes a change means to lose what that change brought, and nothing newer."""
+        after = self._held_of(record_id)
+        self.history.informed |= (tokens_in(before) - tokens_in(after)) & undone
+        if after is None and before is not None:
+            self.history.deleted_here.add(mark_of(read(before)))
 
     def _informed_edit(self, work: Callable[[], None], gone: frozenset[int]) -> None:
         def noting() -> None:
