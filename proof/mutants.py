@@ -234,7 +234,8 @@ MUTANTS: tuple[Mutant, ...] = (
         ("immutable, undeclared", "read-only"),
         _standing_forgotten,
     ),
-    Mutant("lost outcome not looked for", "a write in flight is found out by reading", ("star",), _outcome_not_looked_for),
+    Mutant("lost outcome not looked for", "a write in flight is found out by reading", ("star",),
+           _outcome_not_looked_for),
     Mutant("one shadow", "what each side held is kept for each side", ("lossy, undeclared",), _one_shadow),
     Mutant("mark cleared unseen", "a mark set again meanwhile stays", ONE, _mark_cleared_unseen),
     Mutant(
@@ -253,7 +254,8 @@ MUTANTS: tuple[Mutant, ...] = (
            _sent_taken_for_stored),
     Mutant("not recovered", "writes in flight are looked into after a crash", ONE, _not_recovered),
     Mutant("own identifier dropped", "an update keeps what a late create is found by", ("slow",), _identifier_dropped),
-    Mutant("outcome told by elements", "what was sent is agreed unit by unit", ("forgetting our identifier",), _element_by_element),
+    Mutant("outcome told by elements", "what was sent is agreed unit by unit", ("forgetting our identifier",),
+           _element_by_element),
     Mutant("earlier writes forgotten", "a write given up may still arrive", ("star",), _earlier_writes_forgotten),
     Mutant("ended links live on", "a late event of a deleted resource creates nothing", ONE, _ended_links_live_on),
 )  # fmt: skip
