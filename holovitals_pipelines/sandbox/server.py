@@ -146,13 +146,19 @@ def check_host(host: str, allow_other_hosts: bool) -> None:
         )
 
 
+BACKLOG = 2048
+"""Connections that wait for the server; uvicorn's own figure."""
+
+
 def listening_socket(config: SandboxConfig) -> socket.socket:
-    """A bound socket, so that the port is known (0 asks the system for one) before anything is served."""
+    """A socket that takes connections: its port is known (0 asks the system for one), and nobody is refused while the
+    server that will answer them is still starting."""
     check_host(config.host, config.allow_other_hosts)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     bound.bind((config.host, config.port))
+    bound.listen(BACKLOG)
     return bound
 
 
