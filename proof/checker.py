@@ -156,7 +156,7 @@ def _differences(vendor: Vendor, ours: dict[str, object], theirs: dict[str, obje
         fixed |= apart
     if not kind.declared:
         # What names an item comes back spelled otherwise, so nobody can tell that it is the same item.
-        fixed |= {name for name in apart if isinstance(ours.get(name), list)}
+        fixed |= {name for name in apart if isinstance(ours.get(name, theirs.get(name)), list)}
     return apart - fixed - kind.fixed, fixed
 
 
@@ -198,7 +198,12 @@ def _writes_take_effect_once(world: World, rest: Rest, evidence: Evidence) -> It
         living = Counter(vendor.created_as[key] for key in vendor.living() if key in vendor.created_as)
         if vendor.kind.conditional_create and any(count > 1 for count in living.values()):
             yield "I5 a create took effect twice, where the vendor would have known it"
-        if len(doubtful) > vendor.late_creates:
+        unbound = [
+            link
+            for link in evidence.links
+            if link.connection == vendor.name and link.state == "review" and link.remote_id is None
+        ]
+        if len(doubtful) > vendor.late_creates + len(unbound):
             yield "I5 a create was sent a second time, and made a second resource"
 
 

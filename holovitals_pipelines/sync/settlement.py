@@ -31,8 +31,8 @@ def _settled(facts: Facts, write: InFlight) -> Facts:
         return facts
     if same(facts.remote, write.sent):
         return replace(facts, base_local=write.snapshot, base_remote=facts.remote)
-    if write.snapshot is None:
-        return facts
+    if write.snapshot is None or same(facts.remote, facts.base_remote):
+        return facts  # the vendor shows nothing that was not agreed on before
     local, remote = _advanced(facts, write.sent.document, write.snapshot.document, facts.remote.document)
     if remote == _content(facts.base_remote):
         return facts

@@ -536,3 +536,13 @@ def test_a_patient_with_too_many_conflicts_may_be_two_people(count: int, outcome
     decision = decided(facts(OURS, THEIRS, conflicts_on_patient=count))
     assert decision.outcome is outcome
     assert (decision.conflict is not None and decision.conflict.severity is CRITICAL) == (outcome is Outcome.HOLD)
+
+
+def test_a_write_that_was_decided_anew_changes_nothing_once_all_is_agreed() -> None:
+    """It stays in doubt until a later one is confirmed; what the vendor shows now was agreed on without it."""
+    home = {"use": "home", "city": "Bern"}
+    agreed = side("Patient", address=[{"use": "work", "postalCode": "2"}, home])
+    sent = side("Patient", address=[{"use": "work", "postalCode": "1"}, home])
+    in_doubt = facts(agreed, agreed, agreed, resource_type="Patient", earlier=(InFlight(sent, sent),))
+
+    assert decide(in_doubt, RULES).outcome is Outcome.NOTHING
