@@ -29,10 +29,18 @@ def _uuid4() -> UUID:
     return UUID(_new_id[-1]())
 
 
+_REPLACED = (("datetime", Instants), ("uuid4", _uuid4))
+_own = [(module, name, getattr(module, name)) for module in (linking, local_records, review)
+        for name, _ in _REPLACED if hasattr(module, name)]  # fmt: skip
+
+
 def pin(now: Callable[[], real.datetime], new_id: Callable[[], str]) -> None:
     _now[:], _new_id[:] = [now], [new_id]
-    for module in (linking, local_records, review):
-        if hasattr(module, "datetime"):
-            module.datetime = Instants  # type: ignore[attr-defined]
-        if hasattr(module, "uuid4"):
-            module.uuid4 = _uuid4  # type: ignore[attr-defined]
+    for module, name, _ in _own:
+        setattr(module, name, dict(_REPLACED)[name])
+
+
+def release() -> None:
+    """The process's own time and ids again: the schedule is over."""
+    for module, name, own in _own:
+        setattr(module, name, own)

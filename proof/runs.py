@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from proof import pinned
 from proof.checker import check
 from proof.faults import CrashingDatabase
 from proof.kinds import KINDS, STAR
@@ -81,6 +82,8 @@ def run(
         totals.reached.update(world.failpoints.hits)
         totals.counts.update(world.counts)
         totals.rounds = max(totals.rounds, rest.rounds)
+    finally:
+        pinned.release()
     totals.schedules += 1
     verdict = Verdict(kind, seed, plan, tuple(violations))
     if violations:

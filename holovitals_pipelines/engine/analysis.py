@@ -34,6 +34,14 @@ class Analysis:
     def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         return self._connection.sql(sql, params=list(parameters)).to_arrow_table()
 
+    def query(self, sql: str, name: str, source: Arrow) -> pa.Table:
+        """The rows of a query over `source`, which it sees as the relation `name`."""
+        self._connection.register(name, source)
+        try:
+            return self._connection.sql(sql).to_arrow_table()
+        finally:
+            self._connection.unregister(name)
+
     def insert(self, sql: str, source: Arrow, parameters: Sequence[Any] = ()) -> None:
         """Run `sql` with `source` visible as the table `arrow`."""
         self._connection.register("arrow", source)

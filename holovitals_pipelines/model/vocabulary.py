@@ -130,3 +130,29 @@ class ResolutionStrategy(StrEnum):
     MERGE = "MERGE"
     MANUAL = "MANUAL"
     CUSTOM = "CUSTOM"
+
+
+class RuleType(StrEnum):
+    """The nine kinds of transformation rules."""
+
+    FIELD_MAPPING = "FIELD_MAPPING"
+    VALUE_MAPPING = "VALUE_MAPPING"
+    DATA_TYPE_CONVERSION = "DATA_TYPE_CONVERSION"
+    CONCATENATION = "CONCATENATION"
+    SPLIT = "SPLIT"
+    CALCULATION = "CALCULATION"
+    CONDITIONAL = "CONDITIONAL"
+    LOOKUP = "LOOKUP"
+    CUSTOM_FUNCTION = "CUSTOM_FUNCTION"
+
+
+class SourceFormat(StrEnum):
+    """What records are written in before they are transformed, and after."""
+
+    FHIR_R4 = "FHIR_R4"
+    FHIR_STU3 = "FHIR_STU3"
+    FHIR_DSTU2 = "FHIR_DSTU2"
+    HL7_V2 = "HL7_V2"
+    CDA = "CDA"
+    CUSTOM_JSON = "CUSTOM_JSON"
+    CUSTOM_XML = "CUSTOM_XML"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from holovitals_pipelines.fhir.resource_types import RESOURCE_TYPES
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictType, ResolutionStrategy
-from holovitals_pipelines.sync.yaml_lines import Lined, Path, read_yaml
+from holovitals_pipelines.model.yaml_lines import Lined, Path, read_yaml
 
 
 class _Strict(BaseModel):
