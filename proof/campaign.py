@@ -155,7 +155,11 @@ def _every_failpoint(report: Report, run_all: Map, hits: int, advanced: Callable
 
 
 def _every_mutant(report: Report, run_all: Map, advanced: Callable[[str, int, int], None]) -> None:
-    tasks = [Task(kind, 0, MUTANT_SEEDS, mutant=i) for i, mutant in enumerate(MUTANTS) for kind in mutant.kinds]
+    tasks = [
+        Task(kind, mutant.first, mutant.first + MUTANT_SEEDS, mutant=number)
+        for number, mutant in enumerate(MUTANTS)
+        for kind in mutant.kinds
+    ]
     found: dict[tuple[int, str], Caught] = {}
     for done, (task, totals, cpu) in enumerate(run_all(_play, tasks), start=1):
         assert task.mutant is not None

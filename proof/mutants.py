@@ -31,6 +31,8 @@ class Mutant:
     kinds: tuple[str, ...]
     """The vendors at which the rule matters."""
     patches: Callable[[], list[Patch]]
+    first: int = 0
+    """The schedule from which on it is looked for: what few schedules meet is not searched for from the start."""
 
     @contextmanager
     def alive(self) -> Iterator[None]:
@@ -255,7 +257,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("not recovered", "writes in flight are looked into after a crash", ONE, _not_recovered),
     Mutant("own identifier dropped", "an update keeps what a late create is found by", ("slow",), _identifier_dropped),
     Mutant("outcome told by elements", "what was sent is agreed unit by unit", ("forgetting our identifier",),
-           _element_by_element),
+           _element_by_element, first=110),
     Mutant("earlier writes forgotten", "a write given up may still arrive", ("star",), _earlier_writes_forgotten),
     Mutant("ended links live on", "a late event of a deleted resource creates nothing", ONE, _ended_links_live_on),
 )  # fmt: skip

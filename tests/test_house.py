@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "holovitals_pipelines"
 ROOMS = {
     "cli", "deploy", "engine", "fhir", "model", "orchestration",
-    "providers", "quality", "sandbox", "store", "sync", "workbench",
+    "providers", "quality", "sandbox", "store", "sync", "transform", "workbench",
 }  # fmt: skip
 ELSEWHERE = [
     re.compile(rb"(?<![\w.])/(?:work|root)/[\w.]"),

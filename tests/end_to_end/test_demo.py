@@ -39,32 +39,31 @@ rows:
     match: {resource_type: Patient, unit: maritalStatus}
     chain: [MANUAL]
 """
+LEFT_TO_PEOPLE = {"contradiction_for_the_policy", "undone"}
 """With this policy the story of an automatic decision is not so."""
 
 
 @dataclass(frozen=True)
 class Demos:
-    """Three demos in one home: told to a person, told in JSON, and one whose story the home's policy contradicts."""
+    """Two demos in one home: told to a person, and told in JSON under a policy that contradicts the story."""
 
     home: Path
     first: Ended
     conflicts_after_first: list[tuple[Any, ...]]
     second: Ended
-    third: Ended
 
 
 @pytest.fixture(scope="module")
 def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demos]:
     home = tmp_path_factory.mktemp("demo") / "home"
-    command = ("demo", "--patients", "20")
+    command = ("demo", "--patients", "12")
     first = holovitals(home, *command, timeout=500)
     conflicts = rows(home, "select conflict_id, severity, status, revision from sync_conflict order by detected_at")
-    again = (*command, "--json", "--provider", "fhir")  # a vendor is enough, and half the time
-    second = holovitals(home, *again, timeout=500)
     (home / "policy.yml").write_text(PEOPLE_DECIDE, encoding="utf-8")
-    third = holovitals(home, *again, timeout=500)
+    # A vendor is enough, and half the time.
+    second = holovitals(home, *command, "--json", "--provider", "fhir", timeout=500)
     (home / "policy.yml").unlink()
-    yield Demos(home, first, conflicts, second, third)
+    yield Demos(home, first, conflicts, second)
 
 
 def story(ended: Ended) -> dict[tuple[str, str], dict[str, Any]]:
@@ -110,10 +109,8 @@ def test_what_it_tells_is_in_the_store(demos: Demos) -> None:
 
 
 def test_in_the_same_home_it_is_told_again_by_vendors_that_remember(demos: Demos) -> None:
-    assert demos.second.code == 0, demos.second.err
-    told = demos.second.json()
-    assert told["complaints"] == [] and all(line["holds"] for line in told["story"])
     lines = story(demos.second)
+    assert all(line["holds"] for (_, scene), line in lines.items() if scene not in LEFT_TO_PEOPLE)
     assert set(lines) == {scene for scene in SCENES if scene[0] == "fhir"}
     before, after = lines["fhir", "edit_here"]["facts"]["versionThere"]
     assert (int(before), int(after)) == (2, 3), "the first demo had written version 2"
@@ -125,19 +122,19 @@ def test_in_the_same_home_it_is_told_again_by_vendors_that_remember(demos: Demos
 def test_both_stores_are_compared_and_the_last_pass_writes_nothing(demos: Demos) -> None:
     told = demos.second.json()
     [side] = told["bothStores"]
-    assert side["linked"] == side["equal"] + 1 > 1000
-    assert (side["standing"], side["held"], side["apart"], side["only_there"]) == (0, 1, 0, 0)
+    assert side["linked"] == side["equal"] + 2 > 500
+    assert (side["standing"], side["held"], side["apart"], side["only_there"]) == (0, 2, 0, 0)
     assert told["writesOfLastPass"] == {"fhir": 0}
     [report] = told["passes"][-1]["reports"]
     assert report["total"]["extracted"] == report["total"]["unchanged"] == side["linked"]
-    assert told["audit"]["findings"] == 0 and told["audit"]["entries"] > 2000 and told["audit"]["heads"] >= 5
+    assert told["audit"]["findings"] == 0 and told["audit"]["entries"] > 1000 and told["audit"]["heads"] >= 5
 
 
 def test_the_exit_code_tells_when_a_line_of_the_story_is_not_so(demos: Demos) -> None:
-    assert demos.third.code == 1
-    told = demos.third.json()
-    failed = {line["scene"] for line in told["story"] if not line["holds"]}
-    assert failed == {"contradiction_for_the_policy", "undone"}
+    """A policy file of one's own leaves to people what the story has the policy decide."""
+    assert demos.first.code == 0 and demos.second.code == 1
+    told = demos.second.json()
+    assert {line["scene"] for line in told["story"] if not line["holds"]} == LEFT_TO_PEOPLE
     assert told["complaints"][0].startswith("fhir: a patient's maritalStatus is changed on both sides")
     assert told["bothStores"][0]["apart"] == 0, "a held conflict is excused; the story was wrong, not the stores"
 
@@ -147,7 +144,7 @@ def test_it_says_nothing_of_the_patients(demos: Demos) -> None:
     from holovitals_pipelines.store.documents import unpack
 
     people = [json.loads(unpack(body)) for (body,) in rows(demos.home, query)]
-    said = demos.first.said + demos.second.said + demos.third.said
+    said = demos.first.said + demos.second.said
     values = {person["birthDate"] for person in people} | {person["name"][0]["family"] for person in people}
     values |= {person["id"] for person in people} | {person.get("maritalStatus", {}).get("text") for person in people}
     assert len(people) > 10
@@ -174,7 +171,7 @@ def test_the_vendors_can_be_started_again_as_the_demo_left_them(demos: Demos) ->
         assert synced.code == 0, synced.err
         assert sum(report["total"]["updated"] + report["total"]["pushed"] for report in synced.json()) == 0
 
-        busy = holovitals(demos.home, "demo", "--patients", "20", "--json")
+        busy = holovitals(demos.home, "demo", "--patients", "12", "--json")
         assert (busy.code, busy.json()["error"]["code"]) == (1, "sandbox.journal_in_use")
     finally:
         serving.send_signal(signal.SIGINT)
@@ -182,7 +179,7 @@ def test_the_vendors_can_be_started_again_as_the_demo_left_them(demos: Demos) ->
 
 
 def test_a_home_is_not_told_the_story_of_another_population(demos: Demos, tmp_path: Path) -> None:
-    other = holovitals(demos.home, "demo", "--patients", "21", "--json")
+    other = holovitals(demos.home, "demo", "--patients", "13", "--json")
     assert (other.code, other.json()["error"]["code"]) == (1, "demo.another_population")
     fresh = holovitals(tmp_path / "home", "sandbox", "--demo")
     assert fresh.code == 1 and "demo.not_run" in fresh.err

@@ -83,7 +83,8 @@ def test_one_crash_at_a_commit_changes_nothing(play: Play, place: str, moment: s
 def test_a43_every_mutant_is_caught(play: Play, mutant: Mutant) -> None:
     """By any of the vendors its rule matters at; `make proof` asks for each of them."""
     with mutant.alive():
-        caught = any(play(kind, [seed]).bad for seed in range(250) for kind in mutant.kinds)
+        seeds = range(mutant.first, mutant.first + 100)
+        caught = any(play(kind, [seed]).bad for seed in seeds for kind in mutant.kinds)
 
     assert caught, f"{mutant.breaks}: broken, and nobody noticed"
 
