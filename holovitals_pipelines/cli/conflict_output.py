@@ -22,7 +22,7 @@ from holovitals_pipelines.engine.conflict_view import (
 )
 from holovitals_pipelines.model.vocabulary import ConflictType
 from holovitals_pipelines.store.conflicts import OPEN, StoredConflict
-from holovitals_pipelines.sync.facts import WHOLE
+from holovitals_pipelines.sync.unit_paths import WHOLE
 
 SHORT_ID = 8
 _ABSENT = "(not there)"

@@ -18,12 +18,11 @@ from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictType, ErrorSeverity, ResolutionStrategy
 from holovitals_pipelines.model.writing import Document, WriteCapability
 from holovitals_pipelines.store.conflicts import StoredUnit
-from holovitals_pipelines.sync.facts import WHOLE
 from holovitals_pipelines.sync.groups import CHOICE_OF, escaped
 from holovitals_pipelines.sync.merge import Unit, UnitKind, merge
 from holovitals_pipelines.sync.policy import Row, Step
 from holovitals_pipelines.sync.resolution import ConflictView, Resolved, resolve
-from holovitals_pipelines.sync.unit_paths import members
+from holovitals_pipelines.sync.unit_paths import WHOLE, members
 from holovitals_pipelines.sync.units import MISSING
 from holovitals_pipelines.sync.verdicts import from_json
 

@@ -28,7 +28,7 @@ from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.documents import get_documents
 from holovitals_pipelines.store.tables import record, record_version, sync_conflict
 from holovitals_pipelines.sync.content import content_of
-from holovitals_pipelines.sync.facts import WHOLE
+from holovitals_pipelines.sync.unit_paths import WHOLE
 from holovitals_pipelines.sync.units import MISSING
 from holovitals_pipelines.sync.verdicts import as_json
 

@@ -25,9 +25,9 @@ from holovitals_pipelines.store import audit
 from holovitals_pipelines.store.conflicts import OPEN, StoredConflict, change_conflict, get_conflict, units_of
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.documents import get_documents, put_documents
-from holovitals_pipelines.sync.facts import WHOLE
 from holovitals_pipelines.sync.merge import Unit, merge
 from holovitals_pipelines.sync.sides import Side, same, side_of
+from holovitals_pipelines.sync.unit_paths import WHOLE
 from holovitals_pipelines.sync.verdicts import from_json
 
 NO_CASCADE = "no_cascade"

@@ -61,7 +61,7 @@ def _canonical_fast(body: bytes) -> bytes | None:
             return None
         dropped = _drop_bookkeeping(document)
         form = _dumps(document, option=_SORTED)
-        if len(form) + _removed_length(dropped) != len(body) and not _same_members(body, form, dropped):
+        if len(form) + _removed_length(dropped) != len(body) and not same_members(body, form, dropped):
             return None
     except (ValueError, TypeError, RecursionError):
         return None
@@ -102,7 +102,7 @@ def _removed_length(dropped: tuple[dict[str, Any], dict[str, Any]]) -> int:
     return sum(len(_dumps(members)) - 1 for members in dropped if members)
 
 
-def _same_members(body: bytes, form: bytes, dropped: tuple[dict[str, Any], dict[str, Any]]) -> bool:
+def same_members(body: bytes, form: bytes, dropped: tuple[dict[str, Any], dict[str, Any]]) -> bool:
     """Whether decoding certainly lost nothing but whitespace and spelling of escapes.
 
     The caller has compared lengths first, which proves it for compact text: writing never makes JSON longer, so equal

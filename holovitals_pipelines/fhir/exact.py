@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from holovitals_pipelines.fhir.canonical import _same_members
+from holovitals_pipelines.fhir.canonical import same_members
 from holovitals_pipelines.fhir.strict_json import MalformedResource, not_an_object, parse_strictly
 from holovitals_pipelines.model.writing import Document
 
@@ -118,7 +118,7 @@ def _read_fast(body: bytes) -> Document | None:
         form = _dumps(document, _as_number, orjson.OPT_PASSTHROUGH_SUBCLASS)
     except (ValueError, TypeError, RecursionError):
         return None
-    if len(form) != len(body) and not _same_members(body, form, ({}, {})):
+    if len(form) != len(body) and not same_members(body, form, ({}, {})):
         return None
     return document
 

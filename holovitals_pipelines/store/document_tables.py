@@ -33,8 +33,9 @@ def operational_store_page() -> str:
         "(`python -m holovitals_pipelines.store.document_tables docs`).",
         "",
         "SQLite by default (`operational.sqlite` in the home folder), PostgreSQL with "
-        "`HOLOVITALS_DATABASE_URL=postgresql://…`. The tables are the same on both. Hashes are 16 bytes: a "
-        "`…document…` column is the hash of a body's exact bytes, a `…hash` column the canonical content hash by which "
+        "`HOLOVITALS_DATABASE_URL=postgresql://…`. The tables are the same on both. Hashes are 16 bytes (those "
+        "that chain the audit log: 32): a `…document…` column is the hash of a body's exact bytes, a `…hash` column "
+        "the canonical content hash by which "
         "sides are compared. Instants are UTC: `timestamptz` on PostgreSQL, `YYYY-MM-DD HH:MM:SS.ffffff` on SQLite.",
     ]
     for title, room in _ROOMS:

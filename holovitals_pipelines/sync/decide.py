@@ -19,7 +19,6 @@ from holovitals_pipelines.model.vocabulary import (
 )
 from holovitals_pipelines.model.writing import READ_ONLY, Document
 from holovitals_pipelines.sync.facts import (
-    WHOLE,
     ConflictRecord,
     Decision,
     Facts,
@@ -37,6 +36,7 @@ from holovitals_pipelines.sync.merge import MISSING, Merged, Unit, UnitKind, mer
 from holovitals_pipelines.sync.settlement import settle_in_flight
 from holovitals_pipelines.sync.severity import GradedUnit
 from holovitals_pipelines.sync.sides import Side, same, side_of
+from holovitals_pipelines.sync.unit_paths import WHOLE
 from holovitals_pipelines.sync.verdicts import choices_of, is_bound
 
 BY_A_PERSON = "decided by a person"

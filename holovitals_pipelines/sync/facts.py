@@ -15,9 +15,6 @@ from holovitals_pipelines.sync.policy import Policy
 from holovitals_pipelines.sync.severity import GradedUnit, SeverityMatrix
 from holovitals_pipelines.sync.sides import Side
 
-WHOLE = "*"
-"""The unit that is the whole resource: deletes, and merges that FHIR would not allow."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:

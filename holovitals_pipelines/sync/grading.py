@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from holovitals_pipelines.fhir.exact import exactly_equal
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictType, ResolutionStrategy
 from holovitals_pipelines.model.writing import Document
-from holovitals_pipelines.sync.facts import WHOLE, Facts, RecordedUnit, Rules
+from holovitals_pipelines.sync.facts import Facts, RecordedUnit, Rules
 from holovitals_pipelines.sync.merge import MISSING, Unit, UnitKind
 from holovitals_pipelines.sync.resolution import ConflictView, Deferred, resolve
 from holovitals_pipelines.sync.severity import Case, Grade, GradedUnit
 from holovitals_pipelines.sync.sides import Side
+from holovitals_pipelines.sync.unit_paths import WHOLE
 
 _NO_UNITS = frozenset({"resourceType", "id", "text"})
 
@@ -42,7 +44,7 @@ def _elements_apart(local: Document, remote: Document) -> list[Unit]:
     return [
         Unit(name, name, UnitKind.CONFLICT, MISSING, MISSING, local.get(name, MISSING), remote.get(name, MISSING))
         for name in {**local, **remote}
-        if name not in _NO_UNITS and local.get(name, MISSING) != remote.get(name, MISSING)
+        if name not in _NO_UNITS and not exactly_equal(local.get(name, MISSING), remote.get(name, MISSING))
     ]
 
 

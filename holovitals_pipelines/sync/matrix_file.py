@@ -12,9 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from holovitals_pipelines.fhir.resource_types import RESOURCE_TYPES
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictType
+from holovitals_pipelines.model.yaml_lines import Lined, Path, read_yaml
 from holovitals_pipelines.sync.escalators import Escalators
 from holovitals_pipelines.sync.unit_paths import WHOLE, UnitPattern
-from holovitals_pipelines.model.yaml_lines import Lined, Path, read_yaml
 
 RESERVED_NAMES = frozenset({"format-only", "no-unit-in-conflict", *Escalators.model_fields})
 """Rule names that a grade gives without a rule of the file."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
-from holovitals_pipelines.fhir.exact import read_document, write_document
+from holovitals_pipelines.fhir.exact import exactly_equal, read_document, write_document
 from holovitals_pipelines.model.writing import Document
 
 
@@ -37,7 +37,7 @@ class Side:
 def side_of(document: Document, *known: Side | None) -> Side:
     """The side that holds `document`: one of `known` where it is the very same content, else a new one."""
     for side in known:
-        if side is not None and side.document == document:
+        if side is not None and exactly_equal(side.document, document):
             return side
     return Side(write_document(document))
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from holovitals_pipelines.fhir.exact import read_value, write_value
-from holovitals_pipelines.sync.facts import WHOLE, HeldConflict, Verdict
+from holovitals_pipelines.sync.facts import HeldConflict, Verdict
 from holovitals_pipelines.sync.merge import MISSING, Unit
 from holovitals_pipelines.sync.sides import Side, same
+from holovitals_pipelines.sync.unit_paths import WHOLE
 
 
 def as_json(value: Any) -> str | None:

@@ -14,7 +14,6 @@ from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStat
 from holovitals_pipelines.model.writing import READ_ONLY, Concurrency, Document, UnitWrite, WriteCapability
 from holovitals_pipelines.sync.decide import decide
 from holovitals_pipelines.sync.facts import (
-    WHOLE,
     Decision,
     Facts,
     HeldConflict,
@@ -28,6 +27,7 @@ from holovitals_pipelines.sync.facts import (
 from holovitals_pipelines.sync.policy import default_policy
 from holovitals_pipelines.sync.severity import default_matrix
 from holovitals_pipelines.sync.sides import Side, same
+from holovitals_pipelines.sync.unit_paths import WHOLE
 from holovitals_pipelines.sync.units import UnitKind
 from holovitals_pipelines.sync.verdicts import as_json
 

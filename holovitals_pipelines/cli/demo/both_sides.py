@@ -22,8 +22,7 @@ from holovitals_pipelines.fhir.wire import read_head
 from holovitals_pipelines.store.documents import get_documents
 from holovitals_pipelines.store.tables import link, record
 from holovitals_pipelines.sync.content import content_of, pruned
-from holovitals_pipelines.sync.facts import WHOLE
-from holovitals_pipelines.sync.unit_paths import UnitPattern
+from holovitals_pipelines.sync.unit_paths import WHOLE, UnitPattern
 
 BATCH = 500
 

@@ -13,8 +13,9 @@ from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.fhir.resource_types import PATIENT_COMPARTMENT
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStatus
 from holovitals_pipelines.store.conflicts import StoredConflict, StoredUnit
-from holovitals_pipelines.sync.facts import WHOLE, ConflictRecord, RecordedUnit
+from holovitals_pipelines.sync.facts import ConflictRecord, RecordedUnit
 from holovitals_pipelines.sync.sides import Side
+from holovitals_pipelines.sync.unit_paths import WHOLE
 from holovitals_pipelines.sync.verdicts import as_json
 
 DUE = {

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.model.vocabulary import ConflictType
 from holovitals_pipelines.store.decided import StandingRow
-from holovitals_pipelines.sync.facts import WHOLE, Facts
+from holovitals_pipelines.sync.facts import Facts
 from holovitals_pipelines.sync.grading import grade_units
 from holovitals_pipelines.sync.merge import Unit
+from holovitals_pipelines.sync.unit_paths import WHOLE
 
 
 def standing_rows(desk: Desk, facts: Facts, units: Sequence[Unit], link_id: str, record_id: str) -> list[StandingRow]:

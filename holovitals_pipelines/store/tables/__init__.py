@@ -1,6 +1,7 @@
 """The operational store's tables, for SQLite and PostgreSQL alike; docs/operational-store.md is generated from them.
 
-Law: a column is described where it is declared. Hashes are 16 bytes. Timestamps are UTC. `document_hash` is the
+Law: a column is described where it is declared. Hashes are 16 bytes, those of the
+audit log 32. Timestamps are UTC. `document_hash` is the
 hash of a body's exact bytes; `hash` beside a `hash_version` is the canonical content hash (sync-protocol.md §3.1) by
 which sides are compared.
 """
