@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.auditing import sign_head
+from holovitals_pipelines.engine.collecting import rare_collections
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
@@ -52,7 +53,7 @@ def open_session(
     with home.database.write() as transaction:
         job = _job_to_work_on(home, transaction, request, owner, run_id)
         fence = leases.begin_work(transaction, job.job_id, owner, ttl, datetime.now(UTC))
-    with LeaseKeeper(home.database, job.job_id, fence, ttl, release=run_id is None):
+    with LeaseKeeper(home.database, job.job_id, fence, ttl, release=run_id is None), rare_collections():
         yield JobSession(home, job.job_id, fence, progress, adapter_for)
 
 

@@ -90,7 +90,7 @@ def _decide_all(session: JobSession, source_job: str, resource_type: str, parts:
         if not again:
             _suspect_deletes(session, analysis, resource_type)
             _count_missed(session, analysis, resource_type)
-        undecided = _undecided(session.home, analysis, parts)
+        undecided = _together(_undecided(session.home, analysis, parts))
         for group in _in_groups(undecided, session.home.settings.commit_rows):
             late = 0
             with session.transaction() as transaction:
@@ -141,6 +141,22 @@ def _undecided(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa
         rows = analysis.table(query, [number])
         if rows.num_rows:
             yield from home.landing.take_rows(part.path, rows)
+
+
+def _together(tables: Iterable[pa.Table], rows: int = 2_000) -> Iterator[pa.Table]:
+    """Small tables joined: where few rows of each row group are left, every table would cost its statements."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(member.num_rows for member in waiting) >= rows:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
 
 
 def _in_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[list[pa.Table]]:
