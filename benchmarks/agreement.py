@@ -47,9 +47,7 @@ def _hashed_snapshots(place: Path, rows: int) -> None:
                     md5('l' || i) as link_id, 'r' || i as remote_id, 'rec' || i as record_id,
                     'active' as link_state, 'active' as record_state, 1::integer as record_version,
                     unhex(md5(case when i % {ONE_IN} = 0 then 'local' || i else 'agreed' || i end)) as record_hash,
-                    unhex(md5('d' || i)) as record_document,
-                    unhex(md5('agreed' || i)) as local_hash, unhex(md5('d' || i)) as local_document,
-                    unhex(md5('agreed' || i)) as remote_hash, unhex(md5('d' || i)) as remote_document,
+                    unhex(md5('agreed' || i)) as local_hash, unhex(md5('agreed' || i)) as remote_hash,
                     unhex(md5('seen' || i)) as seen_document, false as deleted
                 from range({rows}) t(i)
             ) to '{place / "state.parquet"}' (format parquet);

@@ -18,7 +18,7 @@ _users: list[tuple[int, int, int]] = []
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """What is there already is left alone, what comes is looked at seldom; all as before at the end of the last user."""
+    """What is there is left alone, what comes is looked at seldom; all as before at the end of the last user."""
     with _lock:
         _users.append(_users[-1] if _users else gc.get_threshold())
         gc.freeze()

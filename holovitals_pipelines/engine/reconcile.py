@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -186,12 +186,12 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
     rows = known.to_pylist()
     compared = [row for row in rows if row["outcome"] in COMPARED]
     queue_for_documents(transaction)
-    moved = agreements.moved_on(transaction, {row["record_id"]: row["record_version"] for row in compared})
+    held = agreements.unmoved(transaction, {row["record_id"]: row["record_version"] for row in compared})
     for row in rows:
-        if row["outcome"] not in COMPARED or row["record_id"] not in moved:
+        if row["outcome"] not in COMPARED or row["record_id"] in held:
             by_outcome.setdefault(row["outcome"], []).append(row)
     created, ours = _told_apart(session, transaction, resource_type, new)
-    updated = [_change(row) for row in by_outcome.get("updated", ())]
+    updated = [_change(row, held) for row in by_outcome.get("updated", ())]
     put_documents(transaction, _documents(created, by_outcome))
     agreements.add_records(
         transaction, connection, resource_type, list(map(_reading, created)), hash_version=HASH_VERSION, seen_at=now
@@ -200,9 +200,12 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
         transaction, connection, updated, hash_version=HASH_VERSION, job_id=session.job_id, seen_at=now
     )
     agreements.agree_on_reading(
-        transaction, [_change(row) for row in by_outcome.get("agreed", ())], hash_version=HASH_VERSION, seen_at=now
+        transaction,
+        [_change(row, held) for row in by_outcome.get("agreed", ())],
+        hash_version=HASH_VERSION,
+        seen_at=now,
     )
-    agreements.note_spelling(transaction, [_change(row) for row in by_outcome.get("respelled", ())], seen_at=now)
+    agreements.note_spelling(transaction, [_change(row, held) for row in by_outcome.get("respelled", ())], seen_at=now)
     agreements.note_deletions(
         transaction, [(row["link_id"], row["evidence"]) for row in by_outcome.get("deletion", ())], seen_at=now
     )
@@ -342,15 +345,13 @@ def _reading(row: dict[str, Any]) -> Reading:
     return Reading(row["remote_id"], row["version"], row["last_updated"], row["content_hash"], row["hash"])
 
 
-def _change(row: dict[str, Any]) -> Change:
+def _change(row: dict[str, Any], held: Mapping[str, bytes]) -> Change:
     return Change(
         reading=_reading(row),
         link_id=row["link_id"],
         record_id=row["record_id"],
         record_version=row["record_version"],
-        local_document=row["local_document"],
-        remote_document=row["remote_document"],
-        record_document=row["record_document"],
+        record_document=held[row["record_id"]],
     )
 
 

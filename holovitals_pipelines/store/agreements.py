@@ -129,11 +129,8 @@ STATE = pa.schema(
         ("record_state", pa.string()),
         ("record_version", pa.int32()),
         ("record_hash", HASH),
-        ("record_document", HASH),
         ("local_hash", HASH),
-        ("local_document", HASH),
         ("remote_hash", HASH),
-        ("remote_document", HASH),
         ("seen_document", HASH),
         ("deleted", pa.bool_()),
     ]
@@ -151,11 +148,8 @@ def states(transaction: sa.Connection, connection: str, resource_type: str) -> p
             record.c.state,
             record.c.version,
             record.c.hash,
-            record.c.document_hash,
             shadow.c.local_hash,
-            shadow.c.local_document,
             shadow.c.remote_hash,
-            shadow.c.remote_document,
             shadow.c.seen_document,
             shadow.c.delete_evidence.is_not(None),
         )
@@ -173,10 +167,6 @@ class Change(NamedTuple):
     link_id: str
     record_id: str
     record_version: int
-    local_document: bytes | None
-    """What local held at the last agreement."""
-    remote_document: bytes | None
-    """What the vendor held at the last agreement."""
     record_document: bytes
     """What local holds now."""
 
@@ -350,17 +340,17 @@ def keep_versions(transaction: sa.Connection, record_ids: Sequence[str], *, job_
         transaction.execute(record_version.insert().from_select([*columns, "job_id", "at"], chosen))
 
 
-def moved_on(transaction: sa.Connection, seen: Mapping[str, int]) -> set[str]:
-    """Of records and the versions they were compared in, those that have another version now.
+def unmoved(transaction: sa.Connection, seen: Mapping[str, int]) -> dict[str, bytes]:
+    """Of records and the versions they were compared in, those that still have it, with the document they hold.
 
-    The others cannot change before the transaction ends: PostgreSQL locks the rows, SQLite has one writer.
+    They cannot change before the transaction ends: PostgreSQL locks the rows, SQLite has one writer.
     """
-    query = sa.select(record.c.record_id, record.c.version).with_for_update()
+    query = sa.select(record.c.record_id, record.c.version, record.c.document_hash).with_for_update()
     return {
-        record_id
+        record_id: document
         for rows in fetch_by_keys(transaction, query, record.c.record_id, sorted(seen))
-        for record_id, version in rows
-        if version != seen[record_id]
+        for record_id, version, document in rows
+        if version == seen[record_id]
     }
 
 

@@ -12,9 +12,6 @@ select
     s.link_id,
     s.record_id,
     s.record_version,
-    s.record_document,
-    s.local_document,
-    s.remote_document,
     case
         when i.evidence is not null
             then case when s.link_id is null or s.link_state <> 'active' then 'unknown_deletion' else 'deletion' end
