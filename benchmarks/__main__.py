@@ -77,6 +77,13 @@ def kernel_costs(folder: Path, size: int, console: Console) -> dict[str, Cost]:
         costs["field merge"] = run_case("field_merge")
     with console.status("audit log"):
         costs["audit log"] = run_case("audit_chain", entries=size)
+    for name, case in (
+        ("rules in SQL", "rules_in_sql"),
+        ("rules by record", "rules_by_record"),
+        ("rules, both compared", "rules_differences"),
+    ):
+        with console.status(name):
+            costs[name] = run_case(case, records=size)
     return costs
 
 

@@ -10,6 +10,7 @@ from benchmarks.agreement import conflict_tables, detection
 from benchmarks.audit_chain import audit_chain
 from benchmarks.field_merge import field_merge
 from benchmarks.measure import Stopwatch
+from benchmarks.rules import rules_by_record, rules_differences, rules_in_sql
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
 from holovitals_pipelines.model.vocabulary import JobType, Provider
 
@@ -123,6 +124,9 @@ CASES = {
         conflict_tables,
         field_merge,
         audit_chain,
+        rules_in_sql,
+        rules_by_record,
+        rules_differences,
     )
 }
 

@@ -18,6 +18,7 @@ from holovitals_pipelines.cli import (
     jobs_commands,
     links_commands,
     records_commands,
+    rules_commands,
     sync_commands,
     ui_command,
 )
@@ -56,6 +57,7 @@ app.command("standing")(sync_commands.standing)
 app.add_typer(conflicts_commands.conflicts_app, name="conflicts")
 app.add_typer(records_commands.records_app, name="records")
 app.add_typer(links_commands.links_app, name="links")
+app.add_typer(rules_commands.rules_app, name="rules")
 app.add_typer(audit_commands.audit_app, name="audit")
 app.command("stats")(jobs_commands.stats)
 

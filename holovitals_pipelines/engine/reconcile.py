@@ -90,8 +90,9 @@ def _decide_all(session: JobSession, source_job: str, resource_type: str, parts:
         if not again:
             _suspect_deletes(session, analysis, resource_type)
             _count_missed(session, analysis, resource_type)
-        undecided = _together(_undecided(session.home, analysis, parts))
-        for group in _in_groups(undecided, session.home.settings.commit_rows):
+        commit_rows = session.home.settings.commit_rows
+        undecided = _together(_undecided(session.home, analysis, parts), min(2_000, commit_rows))
+        for group in _in_groups(undecided, commit_rows):
             late = 0
             with session.transaction() as transaction:
                 for batch in group:
@@ -143,7 +144,7 @@ def _undecided(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa
             yield from home.landing.take_rows(part.path, rows)
 
 
-def _together(tables: Iterable[pa.Table], rows: int = 2_000) -> Iterator[pa.Table]:
+def _together(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """Small tables joined: where few rows of each row group are left, every table would cost its statements."""
     waiting: list[pa.Table] = []
     for table in tables:

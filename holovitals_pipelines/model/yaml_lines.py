@@ -38,10 +38,14 @@ class Lined:
     remedy: str
 
     def line(self, path: Path) -> int:
-        """The line of `path`, or of the nearest part around it that is in the file."""
-        while path not in self.lines and path:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+        """The line of `path`, or of the nearest part around it that is in the file.
+
+        What is not in the file is passed over: pydantic also names the member of a union that it took.
+        """
+        found: Path = ()
+        for part in path:
+            found = (*found, part) if (*found, part) in self.lines else found
+        return self.lines.get(found, 1)
 
     def refusal(self, path: Path, message: str) -> ConfigurationError:
         """The error that says what is wrong at `path`."""
