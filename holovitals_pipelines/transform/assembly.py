@@ -1,0 +1,121 @@
+"""Documents made from flat rows: each column's value at its target path, and lists from the rows of groups.
+
+Law: a document holds what the row holds and nothing else; numbers keep their text, and what has no value is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from holovitals_pipelines.model.writing import Document
+from holovitals_pipelines.transform.columns import ColumnType, Row
+from holovitals_pipelines.transform.json_values import as_json
+from holovitals_pipelines.transform.target_tree import Spot
+from holovitals_pipelines.transform.targets import Member, TargetStep, parse_target
+
+Targets = Mapping[str, tuple[str, ColumnType]]
+"""By column: the path of its place, and the column's type."""
+Items = Mapping[str, Sequence[Row]]
+"""By group: the rows that its list is made of."""
+
+_Make = Callable[[Row, Items], Any]
+"""What stands at a place; None where nothing does."""
+_FIRST = ("resourceType", "id", "meta")
+
+
+@dataclass(frozen=True, slots=True)
+class ListTargets:
+    """A group: each of its rows is an item of the list at `into`, after those that stand there by their position."""
+
+    into: str
+    targets: Targets
+
+
+class Assembly:
+    """How the documents of one rule set are made.
+
+    Raises PathError for a target that is none, and ConfigurationError (`target.conflict`) where two exclude each other.
+    """
+
+    def __init__(
+        self, resource_type: str | None, targets: Targets, lists: Mapping[str, ListTargets] | None = None
+    ) -> None:
+        root = Spot("the document")
+        if resource_type is not None:
+            root.descend((Member("resourceType"),), "the resource type").become_constant(resource_type)
+        for column, (path, kind) in targets.items():
+            owner = f"target {path!r}"
+            root.descend(_steps(path, resource_type), owner).become_value(owner, column, kind)
+        for group, made in (lists or {}).items():
+            owner = f"the list {made.into!r} of group {group!r}"
+            item = root.descend(_steps(made.into, resource_type), owner).become_list(owner, group)
+            for column, (path, kind) in made.targets.items():
+                owner = f"target {path!r} of group {group!r}"
+                item.descend(_steps(path, None), owner).become_value(owner, column, kind)
+        root.put_first(_FIRST)
+        self._constants = root.constants
+        self._make = _object(root)
+
+    def document(self, row: Row, items: Items | None = None) -> Document:
+        """The document of a row and of its groups' rows, for `fhir.exact.write_document`."""
+        return self._make(row, items or {}) or dict(self._constants)
+
+
+def _steps(path: str, resource_type: str | None) -> tuple[TargetStep, ...]:
+    """A leading type name is no member, as in source paths."""
+    steps = parse_target(path).steps
+    return steps[1:] if len(steps) > 1 and steps[0] == Member(resource_type or "") else steps
+
+
+def _maker(spot: Spot) -> _Make:
+    if spot.column is not None:
+        return _value(*spot.column)
+    return _list(spot) if spot.kind == "list" else _object(spot)
+
+
+def _value(column: str, kind: ColumnType) -> _Make:
+    convert = as_json(kind)
+    if convert is None:
+        return lambda row, items: row[column]
+
+    def make(row: Row, items: Items) -> Any:
+        value = row[column]
+        return None if value is None else convert(value)
+
+    return make
+
+
+def _object(spot: Spot) -> _Make:
+    constants = spot.constants
+    members = [(name, _taken_as_is(inner), _maker(inner)) for name, inner in spot.members.items()]
+
+    def make(row: Row, items: Items) -> Any:
+        made: dict[str, Any] = dict(constants)
+        for name, column, member in members:
+            value = member(row, items) if column is None else row[column]
+            if value is not None:
+                made[name] = value
+        # Constants alone are no content: the type of a document, the key of an item.
+        return made if len(made) > len(constants) else None
+
+    return make
+
+
+def _taken_as_is(spot: Spot) -> str | None:
+    """The column, where its values need no conversion: most do not, and are not worth a call."""
+    return spot.column[0] if spot.column is not None and as_json(spot.column[1]) is None else None
+
+
+def _list(spot: Spot) -> _Make:
+    fixed = [_maker(inner) for inner in spot.fixed]
+    groups = [(group, _object(item)) for group, item in spot.groups]
+
+    def make(row: Row, items: Items) -> Any:
+        found = [value for item in fixed if (value := item(row, items)) is not None]
+        for group, item in groups:
+            found += [value for item_row in items.get(group, ()) if (value := item(item_row, items)) is not None]
+        return found or None
+
+    return make
