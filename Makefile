@@ -5,6 +5,8 @@ RUN := $(VENV)/bin
 
 .PHONY: help demo test ui bench proof lint format lock pictures clean
 .DEFAULT_GOAL := help
+# Compiled modules are kept even where the environment says otherwise: every command would compile them all again.
+export PYTHONDONTWRITEBYTECODE =
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +25,10 @@ demo: $(VENV)/.runtime ## sync the synthetic population from the built-in sandbo
 ui: $(VENV)/.runtime ## open the Dagster UI on the home folder
 	@$(RUN)/holovitals ui $(ARGS)
 
+# The long files come early in the alphabet, and many tests wait for processes: a worker more than cores keeps them busy.
+WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 test: $(VENV)/.dev ## run the tests, a file at a time on each core
-	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev ## formatting, lint, types, import rules
 	$(RUN)/ruff format --check .
