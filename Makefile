@@ -25,10 +25,8 @@ demo: $(VENV)/.runtime ## sync the synthetic population from the built-in sandbo
 ui: $(VENV)/.runtime ## open the Dagster UI on the home folder
 	@$(RUN)/holovitals ui $(ARGS)
 
-# The long files come early in the alphabet, and many tests wait for processes: a worker more than cores keeps them busy.
-WORKERS = $$(( $$(getconf _NPROCESSORS_ONLN) + 1 ))
 test: $(VENV)/.dev ## run the tests, a file at a time on each core
-	@$(RUN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## formatting, lint, types, import rules
 	$(RUN)/ruff format --check .
