@@ -23,6 +23,7 @@ def detection(folder: str, rows: int) -> None:
     with pool.open() as analysis, Stopwatch() as watch:
         analysis.run(f"create temp table state as select * from '{place / 'state.parquet'}'")
         analysis.run(f"create temp table incoming as select * from '{place / 'incoming.parquet'}'")
+        analysis.run("create temp table known as select link_id, remote_id, seen_document from state")
         analysis.run("create temp table busy (link_id varchar)")
         analysis.run("create temp table overruled (remote_id varchar)")
         analysis.run(load_query("classify"))
@@ -48,7 +49,7 @@ def _hashed_snapshots(place: Path, rows: int) -> None:
                     'active' as link_state, 'active' as record_state, 1::integer as record_version,
                     unhex(md5(case when i % {ONE_IN} = 0 then 'local' || i else 'agreed' || i end)) as record_hash,
                     unhex(md5('agreed' || i)) as local_hash, unhex(md5('agreed' || i)) as remote_hash,
-                    unhex(md5('seen' || i)) as seen_document, false as deleted
+                    unhex(md5('seen' || i)) as seen_document
                 from range({rows}) t(i)
             ) to '{place / "state.parquet"}' (format parquet);
             copy (

@@ -112,20 +112,24 @@ def _classify(session: JobSession, analysis: Analysis, source_job: str, resource
         " (part integer, row integer, remote_id varchar, content_hash blob, hash blob, evidence varchar,"
         " last_updated timestamptz)"
     )
-    with home.database.read() as transaction:
-        newer = newer_extracts(transaction, source_job, connection, resource_type)
-        known = agreements.states(transaction, connection, resource_type)
-        analysis.insert("create temp table state as select * from arrow", known)
-        busy = pa.table(
-            {"link_id": pa.array(agreements.busy_links(transaction, connection, resource_type), pa.string())}
-        )
-    analysis.insert("create temp table busy as select * from arrow", busy)
     for number, part in enumerate(parts):
         analysis.insert(
             "insert into incoming select ?, row, remote_id, content_hash, hash, evidence, last_updated from arrow",
             numbered(home.landing.open_parts([part.path], columns=KEYS)),
             [number],
         )
+    with home.database.read() as transaction:
+        newer = newer_extracts(transaction, source_job, connection, resource_type)
+        known = agreements.readings(transaction, connection, resource_type)
+        analysis.insert("create temp table known as select link_id, remote_id, seen_document from arrow", known)
+        news = analysis.table(load_query("links_with_news")).column("link_id")
+        # Three columns of every link, the rest of those with news: a snapshot is mostly what was read before.
+        states = agreements.states(transaction, (link_id for chunk in news.chunks for link_id in chunk.to_pylist()))
+        analysis.insert("create temp table state as select * from arrow", states)
+        busy = pa.table(
+            {"link_id": pa.array(agreements.busy_links(transaction, connection, resource_type), pa.string())}
+        )
+    analysis.insert("create temp table busy as select * from arrow", busy)
     # A batch that is replayed after a newer one must not undo it: ids the newer one has read are overruled.
     analysis.run("create temp table overruled (remote_id varchar)")
     for part in newer:

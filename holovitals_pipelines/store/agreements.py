@@ -7,14 +7,14 @@ body stays in `document`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, stream_arrow, update_rows
+from holovitals_pipelines.store.bulk import fetch_by_keys, insert_rows, stream_arrow, stream_arrow_by_keys, update_rows
 from holovitals_pipelines.store.dirty import Reason, mark_links
 from holovitals_pipelines.store.tables import (
     dirty_link,
@@ -45,17 +45,19 @@ def link_id_of(connection: str, resource_type: str, remote_id: str) -> str:
     return hashlib.sha256(f"{connection}\0{resource_type}\0{remote_id}".encode()).hexdigest()[:32]
 
 
-READINGS = pa.schema([("remote_id", pa.string()), ("seen_document", HASH), ("living", pa.bool_())])
+READINGS = pa.schema(
+    [("link_id", pa.string()), ("remote_id", pa.string()), ("seen_document", HASH), ("living", pa.bool_())]
+)
 
 
 def readings(transaction: sa.Connection, connection: str, resource_type: str) -> pa.RecordBatchReader:
-    """(remote_id, seen_document, living) of every resource known at the connection: the prefilter for equal bytes.
+    """(link_id, remote_id, seen_document, living) of every resource known at the connection: what tells equal bytes.
 
     A resource the vendor said it deleted has no seen document: should it appear again, that is news.
     """
     seen = sa.case((shadow.c.delete_evidence.is_(None), shadow.c.seen_document))
     query = (
-        sa.select(link.c.remote_id, seen, link.c.state == "active")
+        sa.select(link.c.link_id, link.c.remote_id, seen, link.c.state == "active")
         .join(shadow, shadow.c.link_id == link.c.link_id)
         .where(link.c.connection == connection, link.c.resource_type == resource_type, link.c.remote_id.is_not(None))
     )
@@ -123,7 +125,6 @@ def busy_links(transaction: sa.Connection, connection: str, resource_type: str) 
 STATE = pa.schema(
     [
         ("link_id", pa.string()),
-        ("remote_id", pa.string()),
         ("record_id", pa.string()),
         ("link_state", pa.string()),
         ("record_state", pa.string()),
@@ -131,18 +132,15 @@ STATE = pa.schema(
         ("record_hash", HASH),
         ("local_hash", HASH),
         ("remote_hash", HASH),
-        ("seen_document", HASH),
-        ("deleted", pa.bool_()),
     ]
 )
 """A link with its record and both shadows: everything detection needs, and no body."""
 
 
-def states(transaction: sa.Connection, connection: str, resource_type: str) -> pa.RecordBatchReader:
+def states(transaction: sa.Connection, link_ids: Iterable[str]) -> pa.RecordBatchReader:
     query = (
         sa.select(
             link.c.link_id,
-            link.c.remote_id,
             link.c.record_id,
             link.c.state,
             record.c.state,
@@ -150,14 +148,11 @@ def states(transaction: sa.Connection, connection: str, resource_type: str) -> p
             record.c.hash,
             shadow.c.local_hash,
             shadow.c.remote_hash,
-            shadow.c.seen_document,
-            shadow.c.delete_evidence.is_not(None),
         )
         .join(shadow, shadow.c.link_id == link.c.link_id)
         .join(record, record.c.record_id == link.c.record_id)
-        .where(link.c.connection == connection, link.c.resource_type == resource_type, link.c.remote_id.is_not(None))
     )
-    return stream_arrow(transaction, query, STATE)
+    return stream_arrow_by_keys(transaction, query, STATE, link.c.link_id, link_ids)
 
 
 class Change(NamedTuple):

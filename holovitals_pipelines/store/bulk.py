@@ -122,6 +122,22 @@ def stream_arrow(
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+def stream_arrow_by_keys(
+    connection: sa.Connection,
+    select: sa.Select[Any],
+    schema: pa.Schema,
+    key: sa.ColumnElement[Any],
+    keys: Iterable[Any],
+) -> pa.RecordBatchReader:
+    """As `stream_arrow`, of the rows whose `key` is among `keys`."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for chunk in _batches(keys, KEYS_A_QUERY):
+            yield from stream_arrow(connection, select.where(key.in_(chunk)), schema, KEYS_A_QUERY)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
 def fetch_by_keys(
     connection: sa.Connection,
     select: sa.Select[Any],

@@ -9,15 +9,15 @@ select
     i.row,
     i.remote_id,
     i.evidence,
-    s.link_id,
+    k.link_id,
     s.record_id,
     s.record_version,
     case
         when i.evidence is not null
-            then case when s.link_id is null or s.link_state <> 'active' then 'unknown_deletion' else 'deletion' end
+            then case when k.link_id is null or s.link_state <> 'active' then 'unknown_deletion' else 'deletion' end
         when overruled.remote_id is not null then 'superseded'
-        when s.link_id is null then 'created'
-        when s.seen_document = i.content_hash and not s.deleted then 'committed'
+        when k.link_id is null then 'created'
+        when k.seen_document = i.content_hash then 'committed'
         when s.link_state = 'unlinked' then 'unlinked'
         when busy.link_id is not null or s.link_state <> 'active' or s.record_state = 'deleted' then 'decide'
         when s.local_hash is distinct from s.remote_hash then 'decide'
@@ -27,6 +27,7 @@ select
         else 'decide'
     end as outcome
 from incoming i
-left join state s using (remote_id)
-left join busy using (link_id)
+left join known k using (remote_id)
+left join state s on s.link_id = k.link_id
+left join busy on busy.link_id = k.link_id
 left join overruled using (remote_id);
