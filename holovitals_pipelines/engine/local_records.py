@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.store.decided import LinkRow, RecordRow
 from holovitals_pipelines.store.dirty import Reason, mark_links, mark_links_of_record
 from holovitals_pipelines.store.documents import get_document, put_documents, queue_for_documents
+from holovitals_pipelines.store.prepared import Prepared
 from holovitals_pipelines.store.tables import link, record, record_version
 
 
@@ -288,14 +289,28 @@ def read_in(transaction: sa.Connection, record_id: str, *, lock: bool = False) -
     return LocalRecord(row.record_id, row.resource_type, row.version, row.state, body)
 
 
-def _row(transaction: sa.Connection, record_id: str, *, lock: bool = False) -> sa.Row[Any]:
-    query = sa.select(record).where(record.c.record_id == record_id)
-    row = transaction.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
+class _Row(NamedTuple):
+    record_id: str
+    resource_type: str
+    version: int
+    state: str
+    changed_by: str
+    updated_at: datetime
+    document_hash: bytes
+
+
+_ROW_SELECT = sa.select(*(record.c[name] for name in _Row._fields)).where(record.c.record_id == sa.bindparam("of"))
+_ROW = Prepared(_ROW_SELECT)
+_ROW_TO_CHANGE = Prepared(_ROW_SELECT.with_for_update())
+
+
+def _row(transaction: sa.Connection, record_id: str, *, lock: bool = False) -> _Row:
+    rows = (_ROW_TO_CHANGE if lock else _ROW).rows(transaction, of=record_id)
+    if not rows:
         raise StoreError(
             "there is no record of this id",
             code="record.unknown",
             place=f"record {record_id}",
             remedy="see the ids: holovitals records list",
         )
-    return row
+    return _Row(*rows[0])

@@ -52,6 +52,9 @@ _COLUMNS = (
 _MARKS = Prepared(
     sa.select(dirty_link.c.link_id, dirty_link.c.mark).where(dirty_link.c.link_id.in_(KEYS)).with_for_update()
 )
+_CLEAR = dirty_link.delete().where(
+    dirty_link.c.link_id == sa.bindparam("link"), dirty_link.c.mark == sa.bindparam("as_read")
+)
 
 
 def mark_links(
@@ -120,8 +123,5 @@ def clear_marks(transaction: sa.Connection, marks: Sequence[Mark]) -> None:
     """Clear marks as they were read; one that was set again since stays. Events of cleared links are completed."""
     if not marks:
         return
-    query = dirty_link.delete().where(
-        dirty_link.c.link_id == sa.bindparam("link"), dirty_link.c.mark == sa.bindparam("as_read")
-    )
-    transaction.execute(query, [{"link": mark.link_id, "as_read": mark.mark} for mark in marks])
+    transaction.execute(_CLEAR, [{"link": mark.link_id, "as_read": mark.mark} for mark in marks])
     complete_events(transaction, [mark.link_id for mark in marks])

@@ -18,6 +18,15 @@ RECEIVED, COMPLETED = "RECEIVED", "COMPLETED"
 _COLUMNS = (
     "source", "event_id", "event_type", "link_id", "status", "attempts", "body_hash", "body", "received_at",
 )  # fmt: skip
+_COMPLETE = (
+    webhook_log.update()
+    .where(
+        webhook_log.c.link_id.in_(sa.bindparam("links", expanding=True)),
+        webhook_log.c.status == RECEIVED,
+        ~sa.exists().where(dirty_link.c.link_id == webhook_log.c.link_id),
+    )
+    .values(status=COMPLETED)
+)
 
 
 def put_event(
@@ -43,14 +52,5 @@ def has_body(transaction: sa.Connection, source: str, event_id: str, body: bytes
 
 def complete_events(transaction: sa.Connection, link_ids: Sequence[str], *, keys_a_statement: int = 500) -> None:
     """Events of these links have had their effect, where nothing has marked the link since."""
-    marked = sa.exists().where(dirty_link.c.link_id == webhook_log.c.link_id)
     for start in range(0, len(link_ids), keys_a_statement):
-        transaction.execute(
-            webhook_log.update()
-            .where(
-                webhook_log.c.link_id.in_(link_ids[start : start + keys_a_statement]),
-                webhook_log.c.status == RECEIVED,
-                ~marked,
-            )
-            .values(status=COMPLETED)
-        )
+        transaction.execute(_COMPLETE, {"links": link_ids[start : start + keys_a_statement]})

@@ -44,6 +44,21 @@ _IN_DOUBT = Prepared(
     .where(outbox.c.link_id.in_(KEYS), outbox.c.error_code == DECIDED_ANEW)
     .order_by(outbox.c.created_at, outbox.c.intent_id)
 )
+_DUE_SELECT = (
+    sa.select(*_COLUMNS)
+    .where(
+        outbox.c.connection == sa.bindparam("at"),
+        outbox.c.state == "pending",
+        sa.or_(outbox.c.next_at.is_(None), outbox.c.next_at <= sa.bindparam("now")),
+    )
+    .order_by(outbox.c.created_at, outbox.c.intent_id)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_DUE = Prepared(_DUE_SELECT)
+_DUE_OF_TYPE = Prepared(_DUE_SELECT.where(outbox.c.resource_type == sa.bindparam("of_type")))
+_IN_FLIGHT = Prepared(
+    sa.select(*_COLUMNS).where(outbox.c.connection == sa.bindparam("at"), outbox.c.state == "inflight")
+)
 
 
 def add_intent(
@@ -114,25 +129,14 @@ def due_intents(
     transaction: sa.Connection, connection: str, now: datetime, limit: int, resource_type: str | None = None
 ) -> list[StoredIntent]:
     """Pending intents whose time has come, oldest first."""
-    query = (
-        sa.select(*_COLUMNS)
-        .where(
-            outbox.c.connection == connection,
-            outbox.c.state == "pending",
-            sa.or_(outbox.c.next_at.is_(None), outbox.c.next_at <= now),
-        )
-        .order_by(outbox.c.created_at, outbox.c.intent_id)
-        .limit(limit)
-    )
-    if resource_type is not None:
-        query = query.where(outbox.c.resource_type == resource_type)
-    return [StoredIntent(*row) for row in transaction.execute(query)]
+    due = _DUE if resource_type is None else _DUE_OF_TYPE
+    named = {} if resource_type is None else {"of_type": resource_type}
+    return [StoredIntent(*row) for row in due.rows(transaction, at=connection, now=now, most=limit, **named)]
 
 
 def in_flight(transaction: sa.Connection, connection: str) -> list[StoredIntent]:
     """Intents whose outcome nobody knows: sent, or about to be, by a worker that did not come back."""
-    query = sa.select(*_COLUMNS).where(outbox.c.connection == connection, outbox.c.state == "inflight")
-    return [StoredIntent(*row) for row in transaction.execute(query)]
+    return [StoredIntent(*row) for row in _IN_FLIGHT.rows(transaction, at=connection)]
 
 
 def begin_sending(transaction: sa.Connection, intent: StoredIntent, *, guarded: bool) -> bool:
