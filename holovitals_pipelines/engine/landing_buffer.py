@@ -5,7 +5,7 @@ One law: every body of a page becomes a row or a refusal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
@@ -46,7 +46,7 @@ class LandingBuffer:
         heads: list[Head] = []
         usable: list[bytes] = []
         at: list[int | None] = []
-        for head, body, line in zip(read_heads(page.bodies), page.bodies, lines, strict=True):
+        for head, body, line in zip(_heads(page), page.bodies, lines, strict=True):
             if type(head) is Head and head.resource_type == page.resource_type and len(body) <= size_limit:
                 heads.append(head)
                 usable.append(body)
@@ -87,6 +87,12 @@ class LandingBuffer:
             for column in batches.EXTRACT
         ]
         return pa.Table.from_arrays(columns, schema=batches.EXTRACT)
+
+
+def _heads(page: Page) -> Iterable[Head | MalformedResource]:
+    if page.named is None:
+        return read_heads(page.bodies)
+    return [Head(page.resource_type, *names) for names in page.named]
 
 
 def _why_not(head: Head | MalformedResource, expected: str, size: int, limit: int) -> tuple[str, str, str]:

@@ -50,6 +50,47 @@ class SmartBackendAuth(_Strict):
     jku: str | None = None
 
 
+class ClientSecretAuth(_Strict):
+    """OAuth 2 client credentials with a secret: athenahealth (vendors.md §5.1), NextGen's native API (§7.1)."""
+
+    kind: Literal["client_secret"]
+    client_id: str
+    client_secret: SecretRef
+    sent_as: Literal["basic", "form"] = "basic"
+    """How client id and secret reach the token endpoint."""
+    scopes: str | None = None
+    site_id: str | None = None
+    """NextGen names the site in the token request."""
+    token_url: str | None = None
+    """None: where the vendor's documentation has it, seen from base_url."""
+
+
+class UnityAuth(_Strict):
+    """Veradigm Unity: a service account for the token, then an EHR user for the session (vendors.md §6.1)."""
+
+    kind: Literal["unity"]
+    application: str
+    service_user: SecretRef
+    service_password: SecretRef
+    ehr_user: str
+    ehr_password: SecretRef
+
+
+Auth = Annotated[NoAuth | SmartBackendAuth | ClientSecretAuth | UnityAuth, Field(discriminator="kind")]
+
+
+class VendorSettings(_Strict):
+    """What only some vendors' APIs need to know; an adapter that misses one of its own says so."""
+
+    department_ids: list[str] = Field(default_factory=list)
+    """athenahealth: departments whose patients and charts are read and written; the first is named in writes."""
+    enterprise_id: str | None = None
+    practice_id: str | None = None
+    """NextGen: the practice of the session (`login-defaults`)."""
+    timezone: str | None = None
+    """The zone of a vendor's local times, as an IANA name."""
+
+
 class ReadSettings(_Strict):
     """How to read from the connection; every default is the adapter's own unless given."""
 
@@ -100,7 +141,8 @@ class ConnectionConfig(_Strict):
     name: ConnectionName
     provider: Provider
     base_url: str = Field(pattern=r"^https?://\S+$")
-    auth: Annotated[NoAuth | SmartBackendAuth, Field(discriminator="kind")] = NoAuth()
+    auth: Auth = NoAuth()
+    vendor: VendorSettings = VendorSettings()
     resource_types: list[str] | None = None
     """None: every type the adapter offers for this provider."""
     read: ReadSettings = ReadSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from holovitals_pipelines.model.errors import HoloVitalsError
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
@@ -43,13 +43,23 @@ class Deletion:
     evidence: str
 
 
+class Named(NamedTuple):
+    """What a record is called, where its bytes do not say it in FHIR's way: told by the adapter."""
+
+    remote_id: str
+    version: str | None = None
+    last_updated: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Resources of one type as the vendor sent them, and the cursor that resumes right after them.
 
-    `bodies` are the exact bytes of each resource. `source` is the place to name in errors: a file URL, or a search
-    URL with ids replaced by `{id}`. `lines`, where the source is a file, are 1-based and parallel to `bodies`.
-    Pages from the same request or file share a `source`: order between sources is order of reading.
+    `bodies` are the exact bytes of each resource. `named`, parallel to them, is given by vendors without FHIR, whose
+    records become FHIR by rules later; without it each body says its type and id itself. `source` is the place to
+    name in errors: a file URL, or a search URL with ids replaced by `{id}`. `lines`, where the source is a file, are
+    1-based and parallel to `bodies`. Pages from the same request or file share a `source`: order between sources is
+    order of reading.
     """
 
     resource_type: str
@@ -60,6 +70,7 @@ class Page:
     problems: Sequence[Problem] = ()
     deletions: Sequence[Deletion] = ()
     received_bytes: int = 0
+    named: Sequence[Named] | None = None
 
 
 @dataclass(frozen=True, slots=True)

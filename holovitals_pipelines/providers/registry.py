@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import httpx
 
@@ -21,9 +22,19 @@ from holovitals_pipelines.providers.smart import SmartBackend
 
 ResolveSecret = Callable[[SecretRef], str]
 
-AVAILABLE = (Provider.FHIR, Provider.EPIC)
 
-_ERROR_TABLES: dict[Provider, VendorTable] = {Provider.EPIC: EPIC_ERRORS}
+@dataclass(frozen=True, slots=True)
+class _Vendor:
+    adapter: Callable[[ConnectionConfig, VendorHttp, ResolveSecret], Adapter]
+    errors: VendorTable = NO_TABLE
+
+
+_VENDORS: dict[Provider, _Vendor] = {
+    Provider.FHIR: _Vendor(lambda config, http, resolve_secret: FhirAdapter(config, http)),
+    Provider.EPIC: _Vendor(EpicAdapter, EPIC_ERRORS),
+}
+
+AVAILABLE = tuple(_VENDORS)
 
 
 def open_adapter(
@@ -38,7 +49,8 @@ def open_adapter(
     `resolve_secret` gives the text a reference stands for. `clock` and `transport` are for tests. Raises
     ConfigurationError for a provider without an adapter.
     """
-    if config.provider not in AVAILABLE:
+    vendor = _VENDORS.get(config.provider)
+    if vendor is None:
         raise ConfigurationError(
             f"there is no adapter for provider {config.provider}",
             code="provider.unknown",
@@ -49,13 +61,11 @@ def open_adapter(
         config.name,
         config.base_url,
         config.read,
-        table=_ERROR_TABLES.get(config.provider, NO_TABLE),
+        table=vendor.errors,
         bucket=bucket_for(config.read.requests_per_second, clock),
         clock=clock,
         transport=transport,
     )
     if isinstance(config.auth, SmartBackendAuth):
         http.authorizer = SmartBackend(config.auth, http, resolve_secret)
-    if config.provider is Provider.EPIC:
-        return EpicAdapter(config, http, resolve_secret)
-    return FhirAdapter(config, http)
+    return vendor.adapter(config, http, resolve_secret)
