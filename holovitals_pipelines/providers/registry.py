@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -26,7 +26,7 @@ ResolveSecret = Callable[[SecretRef], str]
 @dataclass(frozen=True, slots=True)
 class _Vendor:
     adapter: Callable[[ConnectionConfig, VendorHttp, ResolveSecret], Adapter]
-    errors: VendorTable = NO_TABLE
+    errors: VendorTable = field(default_factory=lambda: NO_TABLE)
 
 
 _VENDORS: dict[Provider, _Vendor] = {
