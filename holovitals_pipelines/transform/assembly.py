@@ -13,7 +13,7 @@ from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.transform.columns import ColumnType, Row
 from holovitals_pipelines.transform.json_values import as_json
 from holovitals_pipelines.transform.target_tree import Spot
-from holovitals_pipelines.transform.targets import Member, TargetStep, parse_target
+from holovitals_pipelines.transform.targets import Keyed, Member, Position, TargetStep, parse_target
 
 Targets = Mapping[str, tuple[str, ColumnType]]
 """By column: the path of its place, and the column's type."""
@@ -22,6 +22,8 @@ Items = Mapping[str, Sequence[Row]]
 
 _Make = Callable[[Row, Items], Any]
 """What stands at a place; None where nothing does."""
+_Put = Callable[[Any, Row, Items], Any]
+"""The same, where something (the first argument, or None) stands already and stays unless there is a value."""
 _FIRST = ("resourceType", "id", "meta")
 
 
@@ -57,9 +59,14 @@ class Assembly:
         root.put_first(_FIRST)
         self._constants = root.constants
         self._make = _object(root)
+        self._put = _into_object(root)
 
-    def document(self, row: Row, items: Items | None = None) -> Document:
-        """The document of a row and of its groups' rows, for `fhir.exact.write_document`."""
+    def document(self, row: Row, items: Items | None = None, base: Document | None = None) -> Document:
+        """The document of a row and of its groups' rows, for `fhir.exact.write_document`; put into a copy of `base`
+        where there is one."""
+        if base is not None:
+            held: Document = self._put(base, row, items or {})
+            return held
         return self._make(row, items or {}) or dict(self._constants)
 
 
@@ -109,7 +116,7 @@ def _taken_as_is(spot: Spot) -> str | None:
 
 
 def _list(spot: Spot) -> _Make:
-    fixed = [_maker(inner) for inner in spot.fixed]
+    fixed = [_maker(inner) for _, inner in spot.items]
     groups = [(group, _object(item)) for group, item in spot.groups]
 
     def make(row: Row, items: Items) -> Any:
@@ -119,3 +126,61 @@ def _list(spot: Spot) -> _Make:
         return found or None
 
     return make
+
+
+def _putter(spot: Spot) -> _Put:
+    if spot.constant is not None:
+        constant = spot.constant
+        return lambda base, row, items: constant
+    if spot.kind == "list":
+        return _into_list(spot)
+    return _into_object(spot) if spot.column is None else _or_base(_maker(spot))
+
+
+def _or_base(maker: _Make) -> _Put:
+    def put(base: Any, row: Row, items: Items) -> Any:
+        made = maker(row, items)
+        return base if made is None else made
+
+    return put
+
+
+def _into_object(spot: Spot) -> _Put:
+    anew = _or_base(_object(spot))
+    members = [(name, _putter(inner)) for name, inner in spot.members.items()]
+
+    def put(base: Any, row: Row, items: Items) -> Any:
+        if not isinstance(base, dict):
+            return anew(base, row, items)
+        held = dict(base)
+        for name, member in members:
+            value = member(base.get(name), row, items)
+            if value is not None:
+                held[name] = value
+        return held
+
+    return put
+
+
+def _into_list(spot: Spot) -> _Put:
+    """Positions are those of the base; an item with a key is found by it, or goes to the end."""
+    anew = _or_base(_list(spot))
+    fixed = [(step, _putter(inner), _maker(inner)) for step, inner in spot.items]
+
+    def put(base: Any, row: Row, items: Items) -> Any:
+        if not isinstance(base, list):
+            return anew(base, row, items)
+        held = list(base)
+        for step, put_item, make in fixed:
+            at = step.index if isinstance(step, Position) else _item_with(base, step)
+            if at is not None and at < len(base):
+                held[at] = put_item(base[at], row, items)
+            elif (value := make(row, items)) is not None:
+                held.append(value)
+        return held
+
+    return put
+
+
+def _item_with(base: list[Any], key: Keyed) -> int | None:
+    return next((at for at, one in enumerate(base) if isinstance(one, dict) and one.get(key.member) == key.value), None)

@@ -85,19 +85,13 @@ class FieldReader:
             row[name] = value
         return row, problems
 
-    def places(
-        self, document: Any, *, record: Any = None, at: Place = (), problems: Collection[FieldProblem] = ()
-    ) -> list[Place]:
-        """Where in the record the values stand that `read` took, for `unmapped`; `at` is where the document stands.
-
-        Fields with problems took nothing.
-        """
-        refused = {problem.field for problem in problems}
+    def places(self, document: Any, fields: Collection[str], *, record: Any = None, at: Place = ()) -> list[Place]:
+        """Where in the record the values of `fields` stand, for `unmapped`; `at` is where the document stands."""
         taken: list[Place] = []
-        for name, path in self.paths.items():
-            if name not in refused:
-                of_record = path.of_record and record is not None
-                taken += path.places(record) if of_record else path.places(document, at)
+        for name in fields:
+            path = self.paths[name]
+            of_record = path.of_record and record is not None
+            taken += path.places(record) if of_record else path.places(document, at)
         return taken
 
 

@@ -54,6 +54,8 @@ class PlannedRule:
     """Places in `Plan.rules` of the earlier rules for its target: it is applied where none of them yields a value."""
     level: int
     """Greater than that of every rule it reads or follows; rules of one level do not see each other."""
+    fields: frozenset[str]
+    """The source fields that its values and its condition rest on, through other rules too."""
 
 
 @dataclass(frozen=True)
@@ -180,11 +182,16 @@ class _Planner:
             {code: self._problem(Problem(rule.id, code, paths, tuple(sorted(read)))) for code in codes},
             rivals,
             1 + max(before, default=0),
+            self._fields(read),
         )
         self.rules.append(planned)
         if not isinstance(rule, Split):
             names[rule.id] = prepared.types[0]
             levels[rule.id] = planned.level
+
+    def _fields(self, read: frozenset[str]) -> frozenset[str]:
+        made = {one.rule.id: one.fields for one in self.rules}
+        return frozenset().union(*(made.get(name, frozenset({name})) for name in read))
 
     def _checks(self) -> Iterator[PlannedCheck]:
         order = {path: number for number, path in enumerate(self.makers)}

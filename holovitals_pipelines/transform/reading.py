@@ -62,6 +62,10 @@ def read_rule_set(text: str, place: str, functions: Functions, tables: Tables) -
     lined = read_yaml(text, place=place, code="rules.invalid", remedy="see docs/rules.md for how rules are written")
     rules = lined.validated(RuleSet)
     _check_types(rules, lined)
+    if rules.options.base_on_source and rules.groups:
+        raise lined.refusal(
+            ("groups",), "a document that begins as its source keeps its lists: write rules for their items by position"
+        )
     record = _relation(rules, (), lined, functions, tables, rules)
     lists: list[ListRelation] = []
     for index, group in enumerate(rules.groups):

@@ -18,6 +18,8 @@ class Result:
 
     values: tuple[Any, ...]
     """By target, in the plan's order; of a rejected record too, for whoever looks into it."""
+    makers: tuple[int | None, ...]
+    """By target, the place in the plan of the rule whose value it is; None where there is no value."""
     errors: tuple[int, ...]
     """Numbers of the plan's problems, ascending."""
     rejected: bool
@@ -41,8 +43,18 @@ def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
         made: list[list[Any]] = []
         for apply in rules:
             apply(row, errors, made)
-        values = [next((v for rule, output in asked if (v := made[rule][output]) is not None), None)
-                  for asked in makers]  # fmt: skip
+        values: list[Any] = []
+        chosen: list[int | None] = []
+        for asked in makers:
+            for rule, output in asked:
+                value = made[rule][output]
+                if value is not None:
+                    values.append(value)
+                    chosen.append(rule)
+                    break
+            else:
+                values.append(None)
+                chosen.append(None)
         failed: list[int] = []
         for target, fails, number, is_error in checks:
             if fails(values[target]):
@@ -52,8 +64,8 @@ def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
         rejected = strict and any(plan.is_error(number) for number in errors)
         if not strict:
             for target in failed:
-                values[target] = None
-        return Result(tuple(values), tuple(sorted(errors)), rejected)
+                values[target] = chosen[target] = None
+        return Result(tuple(values), tuple(chosen), tuple(sorted(errors)), rejected)
 
     return run
 

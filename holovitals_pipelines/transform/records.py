@@ -41,23 +41,35 @@ def compile_rule_set(ready: RuleSetReady) -> Callable[[Document], Transformed]:
     """A function that transforms one record. Slow parts happen here, once."""
     run = compile_records(ready.record.plan)
     lists = [(one, compile_records(one.plan)) for one in ready.lists]
+    keeps_rest = ready.rules.options.preserve_unmapped
 
     def transform(document: Document) -> Transformed:
         source, problems = ready.record.reader.read(document)
         result = run(source, problem_numbers(ready.record.plan, problems))
         findings = [Finding(ready.record.plan.problems[number]) for number in result.errors]
         rejected = result.rejected
+        taken: list[Place] = []
+        if keeps_rest:
+            known = taken_fields(ready.record.plan, source, problems, result)
+            taken = ready.record.reader.places(document, known)
         items: dict[str, list[Row]] = {}
         for one, run_item in lists:
             rows = items.setdefault(one.id, [])
+            at = one.each.places(document) if keeps_rest else ()
             for index, item in enumerate(one.each.all(document)):
                 fields, wrong = one.reader.read(item, document)
                 made = run_item(fields, problem_numbers(one.plan, wrong))
                 findings += [Finding(one.plan.problems[number], one.id, index) for number in made.errors]
                 rejected = rejected or made.rejected
                 rows.append(row_of(made))
-        whole = finished(ready, document, ready.assembly.document(row_of(result), items))
-        return Transformed(whole, tuple(findings), rejected)
+                if keeps_rest:
+                    known = taken_fields(one.plan, fields, wrong, made)
+                    taken += one.reader.places(item, known, record=document, at=at[index])
+        base = document if ready.rules.options.base_on_source else None
+        whole = ready.assembly.document(row_of(result), items, base)
+        if keeps_rest:
+            whole = keep_unmapped(whole, unmapped(document, taken))
+        return Transformed(_tagged(ready, whole), tuple(findings), rejected)
 
     return transform
 
@@ -72,30 +84,19 @@ def row_of(result: Result) -> dict[str, Any]:
     return {target_column(number): value for number, value in enumerate(result.values)}
 
 
-def finished(ready: RuleSetReady, source: Document, made: Document) -> Document:
-    """The document with what the options add: what no rule read, and the rule set it was made by."""
-    options = ready.rules.options
-    if options.preserve_unmapped:
-        made = keep_unmapped(made, unmapped(source, _places(ready, source)))
-    if options.include_metadata:
-        meta = made.get("meta", {})
-        tag = {"system": RULE_SET, "code": ready.hash, "display": ready.name}
-        made = {**made, "meta": {**meta, "tag": [*meta.get("tag", ()), tag]}}
-    return made
+def taken_fields(plan: Plan, row: Row, problems: Sequence[FieldProblem], result: Result) -> set[str]:
+    """The fields whose values are in the targets, and those that hold nothing. One that was read for nothing (its rule
+    was not applied, yielded no value or failed) is not taken: its value belongs to the rest."""
+    wrong = {problem.field for problem in problems}
+    blank = {name for name, value in row.items() if value is None and name not in wrong}
+    return blank.union(*(plan.rules[maker].fields for maker in result.makers if maker is not None))
 
 
-def _places(ready: RuleSetReady, source: Document) -> list[Place]:
-    """Where the values stand that rules have read. A field with a problem took nothing: its value is in the rest."""
-    reader = ready.record.reader
-    found = reader.places(source, problems=reader.read(source)[1])
-    for one in ready.lists:
-        for at in one.each.places(source):
-            item = _at(source, at)
-            found += one.reader.places(item, record=source, at=at, problems=one.reader.read(item, source)[1])
-    return found
-
-
-def _at(document: Any, place: Place) -> Any:
-    for step in place:
-        document = document[step]
-    return document
+def _tagged(ready: RuleSetReady, made: Document) -> Document:
+    """The document with the rule set it was made by."""
+    if not ready.rules.options.include_metadata:
+        return made
+    meta = made.get("meta", {})
+    others = [tag for tag in meta.get("tag", ()) if tag.get("system") != RULE_SET]
+    tag = {"system": RULE_SET, "code": ready.hash, "display": ready.name}
+    return {**made, "meta": {**meta, "tag": [*others, tag]}}

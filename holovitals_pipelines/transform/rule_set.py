@@ -207,6 +207,10 @@ class Options(_Strict):
     validate_output: bool = True
     """Check what came out against FHIR's structure as well."""
     preserve_unmapped: bool = False
+    """What no value was made of is kept in an extension (transform/unmapped.py)."""
+    base_on_source: bool = False
+    """The document begins as the record was read, and what rules make goes into it: for sources that are FHIR
+    already. Such a rule set has no groups."""
     include_metadata: bool = True
 
 

@@ -45,11 +45,11 @@ class Spot:
         }
 
     @property
-    def fixed(self) -> list[Spot]:
+    def items(self) -> list[tuple[Position | Keyed, Spot]]:
         """Of a list: the items by their position, then those with keys."""
-        positions = sorted(step.index for step in self._inner if isinstance(step, Position))
-        keyed = [inner for step, inner in self._inner.items() if isinstance(step, Keyed)]
-        return [*(self._inner[Position(index)] for index in positions), *keyed]
+        positions = [(step, inner) for step, inner in self._inner.items() if isinstance(step, Position)]
+        keyed = [(step, inner) for step, inner in self._inner.items() if isinstance(step, Keyed)]
+        return [*sorted(positions, key=lambda item: item[0].index), *keyed]
 
     def descend(self, steps: Sequence[TargetStep], owner: str) -> Spot:
         """The place at the end of the steps; those in between become objects and lists."""

@@ -129,14 +129,10 @@ def test_an_item_s_fields_read_the_item_and_the_record_where_they_say_so() -> No
     reader = FieldReader({"id": SourceField(path="%record.id"), "value": SourceField(path="value")})
     assert reader.read(record["telecom"][1], record) == ({"id": "p1", "value": "556"}, [])
     assert reader.read(record) == ({"id": "p1", "value": None}, [])
-    assert reader.places(record["telecom"][1], record=record, at=("telecom", 1)) == [("id",), ("telecom", 1, "value")]
-
-
-def test_a_field_with_a_problem_took_nothing() -> None:
-    reader = FieldReader({"b": SourceField(path="b"), "a": SourceField(path="a", type=T.DATE)})
-    document = {"a": "soon", "b": "x"}
-    _, problems = reader.read(document)
-    assert reader.places(document, problems=problems) == [("b",)]
+    assert reader.places(record["telecom"][1], ["id", "value"], record=record, at=("telecom", 1)) == [
+        ("id",),
+        ("telecom", 1, "value"),
+    ]
 
 
 def test_a_field_s_path_is_checked_before_any_record_is_read() -> None:
