@@ -43,12 +43,24 @@ RECORDS = pa.schema(
         ("content_hash", HASH),
         ("hash", HASH),  # canonical content hash, sync-protocol.md §3.1; null for a deletion
         ("evidence", pa.string()),
+        ("rule_set", pa.dictionary(pa.int32(), pa.string())),  # hash of the rule set that made it; null for none
         ("body", pa.binary()),
     ]
 )
 """One row a resource whose bytes differ from the last reading and that passed validation; one reading an id."""
 
-SCHEMAS = {Dataset.EXTRACT: EXTRACT, Dataset.RECORDS: RECORDS}
+FINDINGS = pa.schema(
+    [
+        ("remote_id", pa.string()),
+        ("rule_set", pa.string()),  # hash of the rule set
+        ("place", pa.string()),  # `group.rule`, `source.<field>` or `validate.<target>`
+        ("code", pa.string()),
+        ("severity", pa.string()),
+    ]
+)
+"""One row for each thing that a rule set found wrong with a record; no value of the record is in it."""
+
+SCHEMAS = {Dataset.EXTRACT: EXTRACT, Dataset.RECORDS: RECORDS, Dataset.FINDINGS: FINDINGS}
 
 
 def numbered(parts: pa.RecordBatchReader) -> pa.RecordBatchReader:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.batches import SCHEMAS
+from holovitals_pipelines.engine.conversion import Conversions
+from holovitals_pipelines.engine.converting_adapter import converting
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress, Silent
 from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
@@ -53,6 +56,11 @@ class JobSession:
         self.request: SyncRequest = request_from(job.request)
         self.connection: ConnectionConfig = home.connection(job.connection)
 
+    @cached_property
+    def conversions(self) -> Conversions:
+        """What makes FHIR R4 of this vendor's records and back, the same for the whole job."""
+        return Conversions(self.home.database, self.connection)
+
     @property
     def place(self) -> str:
         return f"connection {self.connection.name}"
@@ -61,8 +69,9 @@ class JobSession:
         return datetime.now(UTC)
 
     def open_adapter(self) -> Adapter:
-        """The connection's adapter, to be used with `async with`."""
-        return self._adapter_for(self.connection)
+        """The connection's adapter, to be used with `async with`. Single resources pass through it in FHIR R4; what it
+        reads in bulk lands as the vendor sent it."""
+        return converting(self._adapter_for(self.connection), self.conversions)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:

@@ -1,19 +1,23 @@
 """Transform and validate: readings whose bytes are new become canonical, hashed records; invalid ones are quarantined.
 
 One law: in = out + unchanged + duplicates + quarantined, for every resource type of every job.
+
+Where rules or an older FHIR version make the records, equal bytes say nothing: the rules may have changed. Such
+readings are all converted, and reconcile sees which have become what they were.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from holovitals_pipelines.engine import batches
 from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.batches import numbered
+from holovitals_pipelines.engine.conversion import Conversion, Converted, count_found
 from holovitals_pipelines.engine.delete_breaker import suspect_deletes
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
@@ -21,10 +25,13 @@ from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
 from holovitals_pipelines.fhir.validation import check_structure
 from holovitals_pipelines.fhir.wire import MalformedResource
+from holovitals_pipelines.model.errors import JobError
+from holovitals_pipelines.model.extract import Problem
 from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, Stage
 from holovitals_pipelines.store.agreements import held_ids, readings, supersede_quarantine
 from holovitals_pipelines.store.dirty import Reason
 from holovitals_pipelines.store.documents import put_documents
+from holovitals_pipelines.store.landing import WrittenPart
 from holovitals_pipelines.store.parts import Part, parts_of, unlist_parts
 from holovitals_pipelines.store.quarantine import Refusal, drop_refusals_of, quarantine_resources
 
@@ -43,20 +50,26 @@ def transform(session: JobSession, resource_type: str) -> None:
     source_job = session.source_job(Dataset.EXTRACT, resource_type)
     session.begin_stage(Stage.TRANSFORM, [resource_type], restart=True)
     with session.transaction() as transaction:
-        unlist_parts(transaction, session.job_id, Dataset.RECORDS, resource_type)
+        for dataset in (Dataset.RECORDS, Dataset.FINDINGS):
+            unlist_parts(transaction, session.job_id, dataset, resource_type)
         drop_refusals_of(transaction, session.job_id, resource_type, Stage.TRANSFORM)
     with session.home.database.read() as transaction:
         parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
     sorted_out = _SortedOut()
     sound_again: list[str] = []
     suspects: list[str] = []
+    conversion = session.conversions.inbound(resource_type)
+    batch = _Batch()
     if parts or _is_snapshot(session, resource_type):
         with session.home.analysis() as analysis:
-            sorted_out = _sort_out(session.home, analysis, session.connection.name, resource_type, parts)
+            sorted_out = _sort_out(session, analysis, resource_type, parts, conversion)
             for rows in _chosen_rows(session.home, analysis, parts):
-                _validate(session, resource_type, rows)
-            sound_again = _sound_again(session, analysis, resource_type)
+                batch.add(_validate(session, resource_type, rows, conversion))
+            sound_again = _sound_again(session, analysis, resource_type, batch.passed_held)
             suspects = _absent(session, analysis, resource_type)
+    if conversion is not None and batch.is_beyond(conversion.error_threshold):
+        _give_up(session, resource_type, conversion, batch)
+        return
     with session.transaction() as transaction:
         suspect_deletes(session, transaction, resource_type, suspects, Reason.ABSENT)
         supersede_quarantine(transaction, session.connection.name, resource_type, sound_again)
@@ -73,6 +86,38 @@ def transform(session: JobSession, resource_type: str) -> None:
     session.progress.ended(session.connection.name, Stage.TRANSFORM, resource_type)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """All that a job transforms of one type; it is what an error threshold speaks of."""
+
+    passed: int = 0
+    refused: int = 0
+    passed_held: list[str] = field(default_factory=list)
+    """Ids in quarantine, until now, whose reading has passed."""
+
+    def add(self, other: _Batch) -> None:
+        self.passed += other.passed
+        self.refused += other.refused
+        self.passed_held += other.passed_held
+
+    def is_beyond(self, threshold: float | None) -> bool:
+        return threshold is not None and self.refused > threshold * (self.passed + self.refused)
+
+
+def _give_up(session: JobSession, resource_type: str, conversion: Conversion, batch: _Batch) -> None:
+    """Nothing of the batch goes on: what passed is transformed again by the next job, what was refused stays held."""
+    with session.transaction() as transaction:
+        unlist_parts(transaction, session.job_id, Dataset.RECORDS, resource_type)
+    error = JobError(
+        f"{batch.refused:,} of {batch.passed + batch.refused:,} records were rejected, more than rule set "
+        f"{conversion.name} lets through; none of them was taken",
+        code="transform.threshold",
+        place=f"{session.place}, {resource_type}",
+        remedy="see what the rules found (holovitals jobs show), correct them, and sync again",
+    )
+    session.fail_type(resource_type, Stage.TRANSFORM, error)
+
+
 @dataclass(frozen=True, slots=True)
 class _SortedOut:
     same_bytes: int = 0
@@ -86,11 +131,14 @@ def _is_snapshot(session: JobSession, resource_type: str) -> bool:
     return extracted is not None and extracted.snapshot and extracted.state == "done"
 
 
-def _sort_out(home: Home, analysis: Analysis, connection: str, resource_type: str, parts: list[Part]) -> _SortedOut:
+def _sort_out(
+    session: JobSession, analysis: Analysis, resource_type: str, parts: list[Part], conversion: Conversion | None
+) -> _SortedOut:
     """Choose, in sets, one reading an id, and leave out those whose bytes are known already.
 
     Leaves table `chosen(part, row, ambiguous)`.
     """
+    home = session.home
     analysis.run(
         "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob,"
         " delivery bigint, last_updated timestamptz, evidence varchar)"
@@ -103,16 +151,17 @@ def _sort_out(home: Home, analysis: Analysis, connection: str, resource_type: st
             [number],
         )
     with home.database.read() as transaction:
-        analysis.insert(
-            "create temp table known as select * from arrow", readings(transaction, connection, resource_type)
-        )
+        known = readings(transaction, session.connection.name, resource_type)
+        analysis.insert("create temp table known as select * from arrow", known)
+    if conversion is not None:
+        analysis.run("update known set seen_document = null")
     analysis.run(load_query("find_disputes"))
-    _settle_disputes(home, analysis, parts)
+    _settle_disputes(home, analysis, parts, conversion)
     analysis.run(load_query("choose_readings"))
     return _SortedOut(*analysis.row(load_query("count_readings")))
 
 
-def _settle_disputes(home: Home, analysis: Analysis, parts: list[Part]) -> None:
+def _settle_disputes(home: Home, analysis: Analysis, parts: list[Part], conversion: Conversion | None) -> None:
     """Readings that differ only in spelling (order, narrative, meta) are one content: there is nothing to dispute."""
     contents: dict[str, set[bytes | None]] = {}
     for number, part in enumerate(parts):
@@ -124,14 +173,19 @@ def _settle_disputes(home: Home, analysis: Analysis, parts: list[Part]) -> None:
                 for remote_id, body in zip(
                     *(table.column(name).to_pylist() for name in table.schema.names), strict=True
                 ):
-                    contents.setdefault(remote_id, set()).add(_content(body))
+                    contents.setdefault(remote_id, set()).add(_content(body, conversion))
     settled = [remote_id for remote_id, found in contents.items() if len(found) == 1 and None not in found]
     if settled:
         ids = pa.table({"remote_id": pa.array(settled, pa.string())})
         analysis.insert("insert into settled select remote_id from arrow", ids)
 
 
-def _content(body: bytes) -> bytes | None:
+def _content(body: bytes, conversion: Conversion | None) -> bytes | None:
+    if conversion is not None:
+        converted = conversion.convert(body).body
+        if converted is None:
+            return None
+        body = converted
     try:
         return canonical_hash(body)
     except MalformedResource:
@@ -157,12 +211,13 @@ def _absent(session: JobSession, analysis: Analysis, resource_type: str) -> list
     return ids
 
 
-def _sound_again(session: JobSession, analysis: Analysis, resource_type: str) -> list[str]:
-    """Ids in quarantine of which this read brought the very bytes agreed on before; reconcile never sees those."""
+def _sound_again(session: JobSession, analysis: Analysis, resource_type: str, converted: list[str]) -> list[str]:
+    """Ids in quarantine of which this read brought the very bytes agreed on before, which reconcile never sees; and
+    those whose reading could be converted now, which reconcile may find to be what is agreed on."""
     with session.home.database.read() as transaction:
         held = held_ids(transaction, session.connection.name, resource_type)
-    if not held:
-        return []
+    if not held or converted:
+        return converted
     table = pa.table({"remote_id": pa.array(held, pa.string())})
     analysis.insert("create temp table held as select * from arrow", table)
     found = analysis.table(
@@ -173,27 +228,34 @@ def _sound_again(session: JobSession, analysis: Analysis, resource_type: str) ->
     return ids
 
 
-def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:
-    """Hash and check a batch of readings; write what passes as a records part, quarantine the rest."""
-    bodies = rows.column("body").to_pylist()
+def _validate(session: JobSession, resource_type: str, rows: pa.Table, conversion: Conversion | None) -> _Batch:
+    """Convert, hash and check a batch of readings; write what passes as a records part, quarantine the rest."""
+    sources = rows.column("body").to_pylist()
     ambiguous = rows.column("ambiguous").to_pylist()
-    hashes: list[bytes | None] = [None] * len(bodies)
+    hashes: list[bytes | None] = [None] * len(sources)
     passed: list[int] = []
     refusals: list[Refusal] = []
     warnings = 0
 
     def refuse(index: int, rule: str, path: str | None, message: str, remedy: str) -> None:
         row = {name: rows.column(name)[index].as_py() for name in ("remote_id", "source", "line")}
-        refusals.append(Refusal(body=bodies[index], rule=rule, path=path, message=message, remedy=remedy, **row))
+        refusals.append(Refusal(body=sources[index], rule=rule, path=path, message=message, remedy=remedy, **row))
 
-    for index, body in enumerate(bodies):
-        if body is None:
+    converted = _converted(conversion, sources, ambiguous)
+    for index, source in enumerate(sources):
+        if source is None:
             passed.append(index)
             continue
         if ambiguous[index]:
             rule, message, remedy = AMBIGUOUS
             refuse(index, rule, None, message, remedy)
             continue
+        refused = converted[index].refused
+        if refused is not None:
+            refuse(index, refused.code, None, refused.message, refused.remedy)
+            continue
+        body = converted[index].body
+        assert body is not None
         try:
             hashes[index] = canonical_hash(body)
         except MalformedResource as error:
@@ -207,15 +269,7 @@ def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:
                 continue
             warnings += 1
         passed.append(index)
-    kept = rows.take(pa.array(passed, pa.int32()))
-    table = pa.Table.from_arrays(
-        [
-            pa.array([hashes[i] for i in passed], batches.HASH) if name == "hash" else kept.column(name)
-            for name in batches.RECORDS.names
-        ],
-        schema=batches.RECORDS,
-    )
-    written = [session.write_part(Dataset.RECORDS, resource_type, table)] if passed else []
+    written = _parts(session, resource_type, rows, converted, hashes, passed, conversion)
     with session.transaction() as transaction:
         session.register(transaction, written)
         put_documents(transaction, [(content_hash(refusal.body), refusal.body) for refusal in refusals])
@@ -228,14 +282,88 @@ def _validate(session: JobSession, resource_type: str, rows: pa.Table) -> None:
             refusals,
             session.now(),
         )
-        session.add_errors(transaction, Stage.TRANSFORM, [refusal.as_error(resource_type) for refusal in refusals])
+        problems = [refusal.as_error(resource_type) for refusal in refusals]
+        if conversion is not None:
+            problems += _as_problems(conversion, resource_type, [converted[index] for index in passed])
+        session.add_errors(transaction, Stage.TRANSFORM, problems)
         session.count(
             transaction,
             resource_type,
             Stage.TRANSFORM,
-            passed=sum(1 for index in passed if bodies[index] is not None),
+            passed=sum(1 for index in passed if sources[index] is not None),
             refused=len(refusals),
             warned=warnings,
         )
-    session.progress.advanced(session.connection.name, Stage.TRANSFORM, resource_type, len(bodies))
+    session.progress.advanced(session.connection.name, Stage.TRANSFORM, resource_type, len(sources))
     session.check_cancelled()
+    living = [index for index in passed if sources[index] is not None]
+    ids = rows.column("remote_id").take(pa.array(living, pa.int32())).to_pylist() if conversion is not None else []
+    return _Batch(len(living), len(refusals), ids)
+
+
+def _converted(
+    conversion: Conversion | None, sources: Sequence[bytes | None], ambiguous: Sequence[bool]
+) -> list[Converted]:
+    """Each reading in FHIR R4; as it came where it is that, and where it goes no further (deletions, disputes)."""
+    if conversion is None:
+        return [Converted(source) for source in sources]
+    return [
+        Converted(source) if source is None or disputed else conversion.convert(source)
+        for source, disputed in zip(sources, ambiguous, strict=True)
+    ]
+
+
+def _parts(
+    session: JobSession,
+    resource_type: str,
+    rows: pa.Table,
+    converted: Sequence[Converted],
+    hashes: Sequence[bytes | None],
+    passed: Sequence[int],
+    conversion: Conversion | None,
+) -> list[WrittenPart]:
+    """The records that passed, and what the rules found in any of the readings."""
+    written: list[WrittenPart] = []
+    if passed:
+        kept = rows.take(pa.array(passed, pa.int32()))
+        columns: dict[str, pa.Array] = {
+            "hash": pa.array([hashes[index] for index in passed], batches.HASH),
+            "rule_set": pa.array([conversion.rule_set_hash if conversion else None] * len(passed), pa.string()),
+        }
+        if conversion is not None:
+            bodies = [converted[index].body for index in passed]
+            columns["body"] = pa.array(bodies, pa.binary())
+            addresses = [None if body is None else content_hash(body) for body in bodies]
+            columns["content_hash"] = pa.array(addresses, batches.HASH)
+        columns["rule_set"] = columns["rule_set"].dictionary_encode()
+        table = pa.Table.from_arrays(
+            [columns[name] if name in columns else kept.column(name) for name in batches.RECORDS.names],
+            schema=batches.RECORDS,
+        )
+        written.append(session.write_part(Dataset.RECORDS, resource_type, table))
+    found = [
+        (remote_id, conversion.rule_set_hash, place, code, severity.value)
+        for remote_id, one in zip(rows.column("remote_id").to_pylist(), converted, strict=True)
+        if conversion is not None
+        for place, code, severity in one.found
+    ]
+    if found:
+        columns_found = [pa.array(cells, pa.string()) for cells in zip(*found, strict=True)]
+        findings = pa.Table.from_arrays(columns_found, schema=batches.FINDINGS)
+        written.append(session.write_part(Dataset.FINDINGS, resource_type, findings))
+    return written
+
+
+def _as_problems(conversion: Conversion, resource_type: str, passed: Sequence[Converted]) -> list[Problem]:
+    """What the rules found in records that go on, for the job's error list: one line for each kind."""
+    return [
+        Problem(
+            code=f"transform.{code}",
+            message=f"{place}: {code} in {records:,} records, which go on without that value",
+            remedy="see which: holovitals rules preview --connection; their sources are kept in the landing zone",
+            source=conversion.name,
+            resource_type=resource_type,
+            severity=ErrorSeverity.WARNING,
+        )
+        for (place, code, _), records in count_found(passed)
+    ]

@@ -143,6 +143,9 @@ class ConnectionConfig(_Strict):
     base_url: str = Field(pattern=r"^https?://\S+$")
     auth: Auth = NoAuth()
     vendor: VendorSettings = VendorSettings()
+    format: Literal["FHIR_R4", "FHIR_STU3", "FHIR_DSTU2"] | None = None
+    """What a FHIR server's records are written in; None: the provider's own form. Older versions become R4 and are
+    read only (docs/fhir-versions.md)."""
     resource_types: list[str] | None = None
     """None: every type the adapter offers for this provider."""
     read: ReadSettings = ReadSettings()

@@ -81,6 +81,7 @@ class Dataset(StrEnum):
 
     EXTRACT = "extract"
     RECORDS = "records"
+    FINDINGS = "findings"
 
 
 class ChangeMechanism(StrEnum):
