@@ -26,7 +26,7 @@ ui: $(VENV)/.runtime ## open the Dagster UI on the home folder
 	@$(RUN)/holovitals ui $(ARGS)
 
 test: $(VENV)/.dev ## run the tests, a file at a time on each core
-	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev ## formatting, lint, types, import rules
 	$(RUN)/ruff format --check .

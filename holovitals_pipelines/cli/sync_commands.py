@@ -44,6 +44,10 @@ def sync(
         bool,
         typer.Option("--allow-deletes", help="let a mass deletion through that was held; look at the vendor first"),
     ] = False,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="transform again what has landed, with the rules of now; no vendor is called"),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job: extract, validate, reconcile, commit, write back, statistics.
@@ -57,13 +61,18 @@ def sync(
     holovitals sync                        # what has changed, everywhere
     holovitals sync clinic --full          # everything of one connection
     holovitals sync clinic -t Observation  # one resource type
+    holovitals sync clinic --replay        # after rules have changed
     ```
     """
     kind = JobType.FULL_SYNC if full else JobType.RESOURCE_SYNC if resource_type else JobType.INCREMENTAL_SYNC
+    if replay and (full or allow_deletes or direction is not Direction.BIDIRECTIONAL):
+        raise typer.BadParameter(
+            "--replay calls no vendor: --full, --direction and --allow-deletes mean nothing with it"
+        )
     types = tuple(resource_type or ())
     with readable_errors(as_json), open_home() as home:
         requests = [
-            SyncRequest(name, kind, types, direction=direction, allow_deletes=allow_deletes)
+            SyncRequest(name, kind, types, direction=direction, allow_deletes=allow_deletes, replay=replay)
             for name in _named(home, connections)
         ]
         reports = _run(home, requests)

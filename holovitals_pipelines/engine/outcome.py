@@ -24,6 +24,7 @@ def outcomes_of(rows: Iterable[StageRow]) -> dict[str, Outcome]:
             )
         elif row.stage == Stage.TRANSFORM:
             part = Outcome(
+                extracted=counts.get("replayed", 0),
                 unchanged=counts.get("same_bytes", 0),
                 duplicates=counts.get("duplicates", 0),
                 absent=counts.get("absent", 0),

@@ -43,8 +43,12 @@ KEYS = ["remote_id", "content_hash", "hash", "evidence", "last_updated"]
 
 
 def reconcile(session: JobSession, resource_type: str) -> None:
-    """Decide and commit the session's records batch of `resource_type`; goes on where it was interrupted."""
-    if resource_type in session.finished_types(Stage.RECONCILE):
+    """Decide and commit the session's records batch of `resource_type`; goes on where it was interrupted.
+
+    A batch whose transform failed as a whole is none: nothing is decided, and the watermark stays.
+    """
+    transformed = session.stage_row(resource_type, Stage.TRANSFORM)
+    if resource_type in session.finished_types(Stage.RECONCILE) or (transformed and transformed.state == "failed"):
         return
     started = time.monotonic()
     source_job = session.source_job(Dataset.RECORDS, resource_type)

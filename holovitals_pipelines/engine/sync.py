@@ -11,6 +11,7 @@ from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.jobs import end_job, open_session
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.reconcile import reconcile
+from holovitals_pipelines.engine.replay import replayable_types
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.transform import transform
 from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
@@ -33,10 +34,13 @@ def run_sync(
     """
     with open_session(home, request, owner=worker_name(), progress=progress, adapter_for=adapter_for) as session:
         try:
-            if request.direction is not Direction.OUTBOUND:
-                extract(session, session.open_adapter())
-                process(session, session.landed_types())
-            write_back(session)
+            if request.replay:
+                process(session, replayable_types(session))
+            else:
+                if request.direction is not Direction.OUTBOUND:
+                    extract(session, session.open_adapter())
+                    process(session, session.landed_types())
+                write_back(session)
         except HoloVitalsError as error:
             report = end_job(session, error)
         except Exception as error:

@@ -21,6 +21,7 @@ from holovitals_pipelines.engine.conversion import Conversion, Converted, count_
 from holovitals_pipelines.engine.delete_breaker import suspect_deletes
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.queries import load_query
+from holovitals_pipelines.engine.replay import keep_current_readings, landed_parts
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
 from holovitals_pipelines.fhir.validation import check_structure
@@ -47,14 +48,19 @@ def transform(session: JobSession, resource_type: str) -> None:
     if resource_type in session.finished_types(Stage.TRANSFORM):
         return
     started = time.monotonic()
-    source_job = session.source_job(Dataset.EXTRACT, resource_type)
+    replay = session.request.replay
+    source_job = None if replay else session.source_job(Dataset.EXTRACT, resource_type)
     session.begin_stage(Stage.TRANSFORM, [resource_type], restart=True)
     with session.transaction() as transaction:
         for dataset in (Dataset.RECORDS, Dataset.FINDINGS):
             unlist_parts(transaction, session.job_id, dataset, resource_type)
         drop_refusals_of(transaction, session.job_id, resource_type, Stage.TRANSFORM)
     with session.home.database.read() as transaction:
-        parts = parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
+        parts = (
+            landed_parts(session, transaction, resource_type)
+            if source_job is None
+            else parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
+        )
     sorted_out = _SortedOut()
     sound_again: list[str] = []
     suspects: list[str] = []
@@ -64,8 +70,8 @@ def transform(session: JobSession, resource_type: str) -> None:
         with session.home.analysis() as analysis:
             sorted_out = _sort_out(session, analysis, resource_type, parts, conversion)
             for rows in _chosen_rows(session.home, analysis, parts):
-                batch.add(_validate(session, resource_type, rows, conversion))
-            sound_again = _sound_again(session, analysis, resource_type, batch.passed_held)
+                batch.add(_validate(session, analysis, resource_type, rows, conversion))
+            sound_again = _sound_again(session, analysis, resource_type, batch.sound)
             suspects = _absent(session, analysis, resource_type)
     if conversion is not None and batch.is_beyond(conversion.error_threshold):
         _give_up(session, resource_type, conversion, batch)
@@ -77,8 +83,9 @@ def transform(session: JobSession, resource_type: str) -> None:
             transaction,
             resource_type,
             Stage.TRANSFORM,
-            same_bytes=sorted_out.same_bytes,
+            same_bytes=sorted_out.same_bytes + batch.unchanged,
             duplicates=sorted_out.duplicates,
+            replayed=batch.records if replay else 0,
             # Absence is no delete, not even from a complete read: a suspicion, to be confirmed by reading.
             absent=sorted_out.absent if _is_snapshot(session, resource_type) else 0,
         )
@@ -92,16 +99,23 @@ class _Batch:
 
     passed: int = 0
     refused: int = 0
-    passed_held: list[str] = field(default_factory=list)
-    """Ids in quarantine, until now, whose reading has passed."""
+    unchanged: int = 0
+    """Became, byte for byte, what is agreed on."""
+    sound: list[str] = field(default_factory=list)
+    """Ids of the readings that could be converted; empty where nothing is converted."""
 
     def add(self, other: _Batch) -> None:
         self.passed += other.passed
         self.refused += other.refused
-        self.passed_held += other.passed_held
+        self.unchanged += other.unchanged
+        self.sound += other.sound
 
     def is_beyond(self, threshold: float | None) -> bool:
-        return threshold is not None and self.refused > threshold * (self.passed + self.refused)
+        return threshold is not None and self.refused > threshold * self.records
+
+    @property
+    def records(self) -> int:
+        return self.passed + self.unchanged + self.refused
 
 
 def _give_up(session: JobSession, resource_type: str, conversion: Conversion, batch: _Batch) -> None:
@@ -109,8 +123,8 @@ def _give_up(session: JobSession, resource_type: str, conversion: Conversion, ba
     with session.transaction() as transaction:
         unlist_parts(transaction, session.job_id, Dataset.RECORDS, resource_type)
     error = JobError(
-        f"{batch.refused:,} of {batch.passed + batch.refused:,} records were rejected, more than rule set "
-        f"{conversion.name} lets through; none of them was taken",
+        f"{batch.refused:,} of {batch.records:,} records were rejected, more than rule set {conversion.name} lets "
+        "through; none of them was taken",
         code="transform.threshold",
         place=f"{session.place}, {resource_type}",
         remedy="see what the rules found (holovitals jobs show), correct them, and sync again",
@@ -138,7 +152,7 @@ def _sort_out(
 
     Leaves table `chosen(part, row, ambiguous)`.
     """
-    home = session.home
+    home, jobs, later = session.home, dict[str, int](), 2**40  # deliveries of a later job were read later
     analysis.run(
         "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob,"
         " delivery bigint, last_updated timestamptz, evidence varchar)"
@@ -146,18 +160,23 @@ def _sort_out(
     for number, part in enumerate(parts):
         analysis.insert(
             "insert into extract_key"
-            " select ?, row, remote_id, content_hash, delivery, last_updated, evidence from arrow",
+            " select ?, row, remote_id, content_hash, delivery + ?, last_updated, evidence from arrow",
             numbered(home.landing.open_parts([part.path], columns=batches.EXTRACT_KEYS)),
-            [number],
+            [number, later * jobs.setdefault(part.job_id, len(jobs))],
         )
     with home.database.read() as transaction:
         known = readings(transaction, session.connection.name, resource_type)
         analysis.insert("create temp table known as select * from arrow", known)
-    if conversion is not None:
+    if conversion is not None or session.request.replay:
+        # Equal bytes are no news only where the same is made of them: that is seen after they are converted.
+        analysis.run("create temp table agreed as select * from known")
         analysis.run("update known set seen_document = null")
     analysis.run(load_query("find_disputes"))
     _settle_disputes(home, analysis, parts, conversion)
     analysis.run(load_query("choose_readings"))
+    if session.request.replay:
+        keep_current_readings(session, analysis, resource_type)
+        return _SortedOut()
     return _SortedOut(*analysis.row(load_query("count_readings")))
 
 
@@ -217,7 +236,7 @@ def _sound_again(session: JobSession, analysis: Analysis, resource_type: str, co
     with session.home.database.read() as transaction:
         held = held_ids(transaction, session.connection.name, resource_type)
     if not held or converted:
-        return converted
+        return sorted(set(held).intersection(converted))
     table = pa.table({"remote_id": pa.array(held, pa.string())})
     analysis.insert("create temp table held as select * from arrow", table)
     found = analysis.table(
@@ -228,7 +247,9 @@ def _sound_again(session: JobSession, analysis: Analysis, resource_type: str, co
     return ids
 
 
-def _validate(session: JobSession, resource_type: str, rows: pa.Table, conversion: Conversion | None) -> _Batch:
+def _validate(
+    session: JobSession, analysis: Analysis, resource_type: str, rows: pa.Table, conversion: Conversion | None
+) -> _Batch:
     """Convert, hash and check a batch of readings; write what passes as a records part, quarantine the rest."""
     sources = rows.column("body").to_pylist()
     ambiguous = rows.column("ambiguous").to_pylist()
@@ -241,10 +262,14 @@ def _validate(session: JobSession, resource_type: str, rows: pa.Table, conversio
         row = {name: rows.column(name)[index].as_py() for name in ("remote_id", "source", "line")}
         refusals.append(Refusal(body=sources[index], rule=rule, path=path, message=message, remedy=remedy, **row))
 
+    again = conversion is not None or session.request.replay
     converted = _converted(conversion, sources, ambiguous)
+    known = _agreed(analysis, rows, converted) if again else set()
     for index, source in enumerate(sources):
         if source is None:
             passed.append(index)
+            continue
+        if index in known:
             continue
         if ambiguous[index]:
             rule, message, remedy = AMBIGUOUS
@@ -297,8 +322,23 @@ def _validate(session: JobSession, resource_type: str, rows: pa.Table, conversio
     session.progress.advanced(session.connection.name, Stage.TRANSFORM, resource_type, len(sources))
     session.check_cancelled()
     living = [index for index in passed if sources[index] is not None]
-    ids = rows.column("remote_id").take(pa.array(living, pa.int32())).to_pylist() if conversion is not None else []
-    return _Batch(len(living), len(refusals), ids)
+    sound = [*living, *known] if again else []
+    ids = rows.column("remote_id").take(pa.array(sound, pa.int32())).to_pylist()
+    return _Batch(len(living), len(refusals), len(known), ids)
+
+
+def _agreed(analysis: Analysis, rows: pa.Table, converted: Sequence[Converted]) -> set[int]:
+    """Places of the readings that have become, byte for byte, what is agreed on: equal bytes are equal content."""
+    addresses = [None if one.body is None else content_hash(one.body) for one in converted]
+    places = pa.array(range(len(addresses)), pa.int32())
+    columns = [places, rows.column("remote_id"), pa.array(addresses, batches.HASH), rows.column("ambiguous")]
+    found = analysis.query(
+        "select m.place from made_now m join agreed a using (remote_id)"
+        " where a.seen_document = m.address and not m.ambiguous",
+        "made_now",
+        pa.Table.from_arrays(columns, names=["place", "remote_id", "address", "ambiguous"]),
+    )
+    return set(found.column("place").to_pylist())
 
 
 def _converted(

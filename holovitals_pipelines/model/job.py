@@ -26,6 +26,8 @@ class SyncRequest:
     priority: Priority = Priority.NORMAL
     allow_deletes: bool = False
     """A person has looked at a mass deletion the breaker held, and lets it through."""
+    replay: bool = False
+    """What was landed before is transformed again, with the rules of now; the vendor is not called."""
 
     def describe(self) -> dict[str, Any]:
         """JSON form, kept with the job; two requests are the same when these are equal."""
@@ -46,6 +48,7 @@ def request_from(plain: Mapping[str, Any]) -> SyncRequest:
         direction=Direction(plain["direction"]),
         priority=Priority(plain["priority"]),
         allow_deletes=plain.get("allow_deletes", False),
+        replay=plain.get("replay", False),
     )
 
 

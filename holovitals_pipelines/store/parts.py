@@ -96,6 +96,46 @@ def _last_extract_part(transaction: sa.Connection, job_id: str, resource_type: s
     return found
 
 
+def parts_since_snapshot(
+    transaction: sa.Connection, connection: str, resource_type: str, dataset: Dataset
+) -> list[Part]:
+    """Parts of the newest complete read of the type and of every job since, as they landed; without one, all."""
+    began = (
+        sa.select(sa.func.max(sync_job.c.created_at))
+        .join(sync_stage, sync_stage.c.job_id == sync_job.c.job_id)
+        .where(
+            sync_job.c.connection == connection,
+            sync_stage.c.resource_type == resource_type,
+            sync_stage.c.stage == Stage.EXTRACT.value,
+            sync_stage.c.state == "done",
+            sync_stage.c.snapshot,
+        )
+        .scalar_subquery()
+    )
+    query = (
+        _parts()
+        .join(sync_job, sync_job.c.job_id == landing_part.c.job_id)
+        .where(
+            landing_part.c.connection == connection,
+            landing_part.c.resource_type == resource_type,
+            landing_part.c.dataset == dataset.value,
+            sa.or_(began.is_(None), sync_job.c.created_at >= began),
+        )
+    )
+    return _read(transaction, query)
+
+
+def landed_types(transaction: sa.Connection, connection: str) -> list[str]:
+    """Resource types of which the connection has landed something, in the order they first did."""
+    query = (
+        sa.select(landing_part.c.resource_type)
+        .where(landing_part.c.connection == connection, landing_part.c.dataset == Dataset.EXTRACT.value)
+        .group_by(landing_part.c.resource_type)
+        .order_by(sa.func.min(landing_part.c.part_id))
+    )
+    return list(transaction.execute(query).scalars())
+
+
 def newest_job_with(
     transaction: sa.Connection, connection: str, resource_type: str, stage: Stage, *where: sa.ColumnElement[bool]
 ) -> str | None:
