@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from holovitals_pipelines.engine.rule_library import active_rule_set
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 from holovitals_pipelines.model.connection import ConnectionConfig
@@ -18,7 +19,6 @@ from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.transform.reading import RuleSetReady
 from holovitals_pipelines.transform.records import Finding, Transformed, compile_rule_set
-from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for
 
 NATIVE = (Provider.ALLSCRIPTS, Provider.NEXTGEN, Provider.ATHENAHEALTH)
 """Vendors whose own APIs are read and written; the others speak FHIR."""
@@ -112,8 +112,7 @@ class Conversions:
         return Conversion(self._active(resource_type, direction, SourceFormat.FHIR_R4), self._format)
 
     def _active(self, resource_type: str, direction: Direction, source: SourceFormat) -> RuleSetReady | None:
-        found = rule_set_for(self._connection.provider, resource_type, direction)  # INTERIM
-        return found if found is not None and found.rules.source_format is source else None
+        return active_rule_set(self._database, self._connection.provider, resource_type, direction, source)
 
 
 def format_of(connection: ConnectionConfig) -> SourceFormat:

@@ -16,6 +16,8 @@ from holovitals_pipelines.store.tables.decisions import (
 )
 from holovitals_pipelines.store.tables.integration import (
     field_mapping,
+    rule_set_event,
+    rule_set_version,
     transformation_rule,
     webhook_config,
     webhook_log,
@@ -66,6 +68,8 @@ __all__ = [
     "quarantine",
     "record",
     "record_version",
+    "rule_set_event",
+    "rule_set_version",
     "shadow",
     "standing_difference",
     "sync_conflict",

@@ -1,14 +1,16 @@
 """What comes in by webhook, and the rules by which resources are transformed.
 
-Law: a webhook event is stored here before it is acknowledged.
+Law: a webhook event is stored here before it is acknowledged. A version of a rule set, once saved, stays as it is.
 """
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -17,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-from holovitals_pipelines.store.tables.columns import Json, UtcTimestamp, hash_column, metadata
+from holovitals_pipelines.store.tables.columns import Json, Sequenced, UtcTimestamp, hash_column, metadata
 
 webhook_config = Table(
     "webhook_config",
@@ -48,19 +50,71 @@ webhook_log = Table(
     comment="The inbox: every webhook event, stored before it is acknowledged.",
 )
 
+rule_set_version = Table(
+    "rule_set_version",
+    metadata,
+    Column("name", String(120), primary_key=True),
+    Column("version", String(32), primary_key=True),
+    Column(
+        "content_hash", String(64), nullable=False, comment="of what it means; documents it made are tagged with it"
+    ),
+    Column("provider", String(32), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("direction", String(16), nullable=False),
+    Column("source_format", String(16), nullable=False),
+    Column("text", Text, nullable=False, comment="the YAML as it was saved; never changed"),
+    Column("saved_by", String(64), nullable=False),
+    Column("saved_at", UtcTimestamp, nullable=False),
+    Column("comment", Text, comment="why, in the words of who saved it"),
+    Column("active", Boolean, nullable=False, default=False, comment="jobs use it, in place of the shipped one"),
+    Index(
+        "one_active_rule_set",
+        "provider",
+        "resource_type",
+        "direction",
+        "source_format",
+        unique=True,
+        sqlite_where=sa.text("active"),
+        postgresql_where=sa.text("active"),
+    ),
+    comment="Every version of every rule set that was saved; at most one for the same records is active.",
+)
+
+rule_set_event = Table(
+    "rule_set_event",
+    metadata,
+    Column("event_id", Sequenced, primary_key=True, autoincrement=True),
+    Column("name", String(120), nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("action", String(16), nullable=False, comment="saved, activated, deactivated"),
+    Column("actor", String(64), nullable=False),
+    Column("at", UtcTimestamp, nullable=False),
+    Column("cause", Text, comment="of a deactivation: the rule set, `name@version`, that took its place"),
+    ForeignKeyConstraint(["name", "version"], ["rule_set_version.name", "rule_set_version.version"]),
+    Index(None, "name", "event_id"),
+    comment="The append-only history of rule sets: who saved, activated and deactivated which version.",
+)
+
 transformation_rule = Table(
     "transformation_rule",
     metadata,
     Column("rule_id", String(36), primary_key=True),
-    Column("name", String(128), nullable=False),
+    Column("rule_set", String(120), nullable=False),
+    Column("rule_set_version", String(32), nullable=False),
+    Column("name", String(128), nullable=False, comment="the rule's id, after its group's id and a point"),
     Column("type", String(32), nullable=False),
     Column("provider", String(32), nullable=False),
     Column("resource_type", String(64), nullable=False),
     Column("direction", String(16), nullable=False),
+    Column("source_format", String(16), nullable=False),
+    Column("target_format", String(16), nullable=False),
     Column("priority", Integer, nullable=False, default=100),
+    Column("position", Integer, nullable=False, comment="place in the file, from 1; decides among equal priorities"),
     Column("enabled", Boolean, nullable=False, default=True),
-    Column("definition", Json, nullable=False),
-    comment="Transformation rules.",
+    Column("definition", Json, nullable=False, comment="the rule with all its members, as rule sets spell them"),
+    ForeignKeyConstraint(["rule_set", "rule_set_version"], ["rule_set_version.name", "rule_set_version.version"]),
+    Index(None, "rule_set", "rule_set_version"),
+    comment="The rules of the active versions, one a row; of shipped rule sets only while a saved copy is active.",
 )
 
 field_mapping = Table(
@@ -68,9 +122,10 @@ field_mapping = Table(
     metadata,
     Column("mapping_id", String(36), primary_key=True),
     Column("rule_id", String(36), ForeignKey("transformation_rule.rule_id"), nullable=False),
-    Column("source_field", Text, nullable=False),
-    Column("target_field", Text, nullable=False),
+    Column("source_field", Text, comment="path in the record, `list: path in the item` in groups; null: a constant"),
+    Column("target_field", Text, nullable=False, comment="path in what is made, after `list[].` in groups"),
     Column("required", Boolean, nullable=False, default=False),
     Column("default_value", Json),
-    comment="Field mappings of a transformation rule.",
+    Index(None, "rule_id"),
+    comment="What each active rule reads and makes: a row for each field and target.",
 )
