@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -45,12 +45,23 @@ class Known:
     siblings: Mapping[str, Sequence[Named]]
     """Living links by record id."""
     bodies: Mapping[bytes, bytes]
+    _sides: dict[bytes, Side] = field(default_factory=dict)
+    """One for each document: both shadows are mostly the same one, which is then parsed and hashed once."""
 
     def side(self, address: bytes | None) -> Side | None:
-        return Side(self.bodies[address]) if address is not None else None
+        if address is None:
+            return None
+        known = self._sides.get(address)
+        if known is None:
+            known = self._sides[address] = Side(self.bodies[address])
+        return known
 
     def remote_side(self, address: bytes | None) -> Side | None:
-        return Side(without_identifier(self.bodies[address])) if address is not None else None
+        whole = self.side(address)
+        if whole is None:
+            return None
+        body = without_identifier(whole.body)
+        return whole if body is whole.body else Side(body)
 
 
 def load_known(transaction: sa.Connection, link_ids: Sequence[str]) -> Known:

@@ -1,0 +1,123 @@
+"""An HL7 v2 message as a document that paths can read: its segments in order, their fields, components and texts.
+
+Law: every text of the message is in the document, in its place; what is empty is not (HL7 v2.5.1 §2.5-2.7). The
+message itself stays in the landing zone.
+
+`{"segments": [{"segment": "PID", "3": [{"1": "00417", "4": "HOSP", "4.2": "1.2.3"}], …}]}`: a field is the list of its
+repetitions, a repetition's members are its components, and `4.2` is the second subcomponent of the fourth. Escape
+sequences that stand for text are read, those for formatting stay. HL7's null, `""`, is the text `""`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from holovitals_pipelines.fhir.strict_json import MalformedResource
+from holovitals_pipelines.model.writing import Document
+
+_SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
+_ESCAPE = re.compile(r"\\([^\\]*)\\")
+_HEX = re.compile(r"X([0-9A-Fa-f]{2})+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """The characters that separate, as the message's first segment says them."""
+
+    field: str
+    component: str
+    repetition: str
+    escape: str
+    subcomponent: str
+
+    @property
+    def escapes(self) -> dict[str, str]:
+        return {
+            "F": self.field, "S": self.component, "R": self.repetition, "E": self.escape, "T": self.subcomponent,
+        }  # fmt: skip
+
+
+def read_message(body: bytes, encoding: str = "utf-8") -> Document:
+    """The document of one message. Raises MalformedResource (`hl7.malformed`, `hl7.encoding`)."""
+    try:
+        text = body.decode(encoding)
+    except UnicodeDecodeError:
+        readable = False
+    else:
+        readable = True
+    if not readable:
+        raise MalformedResource("hl7.encoding", f"the message is not written in {encoding}", "Ask the sender (MSH-18).")
+    lines = [line for line in re.split(r"\r\n|\r|\n", text) if line]
+    if not lines or not lines[0].startswith("MSH") or len(lines[0]) < 8:
+        raise _malformed("it does not begin with MSH and its separators")
+    marks = _marks(lines[0])
+    return {"segments": [_segment(line, marks, number) for number, line in enumerate(lines, start=1)]}
+
+
+def split_messages(body: bytes) -> list[bytes]:
+    """The messages of a file: each begins with a line that begins with MSH. Envelopes (FHS, BHS …) are left out."""
+    starts = [found.start() for found in re.finditer(rb"(?:(?<=\r)|(?<=\n)|\A)MSH", body)]
+    ends = [*starts[1:], len(body)]
+    return [
+        re.sub(rb"[\r\n](?:BTS|FTS).*\Z", b"\r", body[a:b], flags=re.DOTALL) for a, b in zip(starts, ends, strict=True)
+    ]
+
+
+def _marks(line: str) -> _Marks:
+    said = line[4:].split(line[3], 1)[0]
+    if not 2 <= len(said) <= 5 or len({line[3], *said}) < len(said) + 1:
+        raise _malformed("the separators of MSH-1 and MSH-2 are not different characters")
+    return _Marks(line[3], *said.ljust(4, "\0")[:4])
+
+
+def _segment(line: str, marks: _Marks, number: int) -> Document:
+    parts = line.split(marks.field)
+    if not _SEGMENT.fullmatch(parts[0]):
+        raise _malformed(f"line {number} does not begin with the name of a segment")
+    found: Document = {"segment": parts[0]}
+    fields = parts[1:]
+    if parts[0] == "MSH":
+        found |= {"1": marks.field, "2": fields[0]}
+        fields, offset = fields[1:], 3
+    else:
+        offset = 1
+    for place, written in enumerate(fields, start=offset):
+        if written:
+            found[str(place)] = [_repetition(one, marks) for one in written.split(marks.repetition)]
+    return found
+
+
+def _repetition(written: str, marks: _Marks) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for place, component in enumerate(written.split(marks.component), start=1):
+        for inner, part in enumerate(component.split(marks.subcomponent), start=1):
+            if part:
+                found[str(place) if inner == 1 else f"{place}.{inner}"] = _read(part, marks)
+    return found
+
+
+def _read(text: str, marks: _Marks) -> str:
+    """Escape sequences that stand for text; those for formatting stay as they are."""
+    if marks.escape not in text:
+        return text
+
+    def meant(found: re.Match[str]) -> str:
+        said = found[1]
+        if said in marks.escapes:
+            return marks.escapes[said]
+        if _HEX.fullmatch(said):
+            try:
+                return bytes.fromhex(said[1:]).decode("utf-8")
+            except UnicodeDecodeError:
+                return found[0]
+        return found[0]
+
+    pattern = _ESCAPE if marks.escape == "\\" else re.compile(_ESCAPE.pattern.replace(r"\\", re.escape(marks.escape)))
+    return pattern.sub(meant, text)
+
+
+def _malformed(why: str) -> MalformedResource:
+    return MalformedResource(
+        "hl7.malformed", f"this is no HL7 v2 message: {why}", "Fetch the message again, or ask the sender for it."
+    )
