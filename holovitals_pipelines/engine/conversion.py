@@ -14,11 +14,13 @@ from holovitals_pipelines.engine.rule_library import active_rule_set
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, Provider, SourceFormat
 from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.transform.reading import RuleSetReady
 from holovitals_pipelines.transform.records import Finding, Transformed, compile_rule_set
+from holovitals_pipelines.transform.versions import to_r4
 
 NATIVE = (Provider.ALLSCRIPTS, Provider.NEXTGEN, Provider.ATHENAHEALTH)
 """Vendors whose own APIs are read and written; the others speak FHIR."""
@@ -67,7 +69,12 @@ class Conversion:
             return Converted(None, (), Refused(error.code, error.message, error.remedy))
         found: tuple[Found, ...] = ()
         if self._version is not None:
-            pass  # INTERIM
+            try:
+                older = to_r4(document, self._version)
+            except ConfigurationError as error:
+                return Converted(None, (), Refused(error.code, error.message, error.remedy))
+            document = older.document
+            found = tuple((path, code, ErrorSeverity.WARNING) for code, path in older.findings)
         if self._transform is not None:
             made = self._transform(document)
             found += tuple(map(_found, made.findings))

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import msgspec
 
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.providers.answers import Answer
 
+_NUMBERS = {SourceFormat.FHIR_R4: "4.0", SourceFormat.FHIR_STU3: "3.0", SourceFormat.FHIR_DSTU2: "1.0"}
+"""What `fhirVersion` begins with."""
 _RELEASES = {"0": "DSTU2", "1": "DSTU2", "3": "STU3", "4.3": "R4B", "5": "R5", "6": "R6"}
 
 
@@ -69,8 +72,8 @@ class Capability:
     exports: frozenset[str]
 
 
-def read_capability(answer: Answer, *, place: str) -> Capability:
-    """A server's CapabilityStatement. Raises ConfigurationError when it is not FHIR R4's."""
+def read_capability(answer: Answer, *, place: str, release: SourceFormat = SourceFormat.FHIR_R4) -> Capability:
+    """A server's CapabilityStatement (DSTU2: Conformance). Raises ConfigurationError when it is not `release`'s."""
     if answer.looks_like_html():
         raise _refuse("the server answered a web page where its FHIR CapabilityStatement should be", place)
     try:
@@ -81,9 +84,12 @@ def read_capability(answer: Answer, *, place: str) -> Capability:
     version = head.fhir_version or ""
     if head.resource_type not in ("CapabilityStatement", "Conformance"):
         raise _refuse("the server answered JSON, but not a FHIR CapabilityStatement", place)
-    if head.resource_type == "Conformance" or not version.startswith("4.0"):
-        spoken = _RELEASES.get(version[:3]) or _RELEASES.get(version[:1]) or "no release it names"
-        raise _refuse(f"the server speaks FHIR {spoken} ({_printable(version) or 'version not given'}), not R4", place)
+    if (head.resource_type == "Conformance") is not (release is SourceFormat.FHIR_DSTU2) or not version.startswith(
+        _NUMBERS[release]
+    ):
+        spoken = _RELEASES.get(version[:3]) or _RELEASES.get(version[:1]) or ("R4" if version[:1] == "4" else None)
+        told = f"FHIR {spoken or 'no release it names'} ({_printable(version) or 'version not given'})"
+        raise _refuse(f"the server speaks {told}, not {release.removeprefix('FHIR_')}", place, spoken)
     try:
         statement = msgspec.json.decode(answer.body, type=_Statement)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -142,10 +148,8 @@ def _printable(version: str) -> str:
     return "".join(character for character in version[:20] if character.isalnum() or character in ".-")
 
 
-def _refuse(message: str, place: str) -> ConfigurationError:
-    return ConfigurationError(
-        message,
-        code="fhir.not_r4",
-        place=place,
-        remedy="set base_url to the vendor's FHIR R4 base: the address whose /metadata answers fhirVersion 4.0.1",
-    )
+def _refuse(message: str, place: str, spoken: str | None = None) -> ConfigurationError:
+    remedy = "set base_url to the vendor's FHIR R4 base: the address whose /metadata answers fhirVersion 4.0.1"
+    if spoken in ("STU3", "DSTU2"):
+        remedy += f"; where there is none, format: FHIR_{spoken} reads this one (docs/fhir-versions.md)"
+    return ConfigurationError(message, code="fhir.not_r4", place=place, remedy=remedy)

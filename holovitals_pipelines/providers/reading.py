@@ -17,6 +17,7 @@ from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import VendorError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.statistics import RequestStatistics
+from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.providers.bulk import Export, read_export
 from holovitals_pipelines.providers.capability import Capability, TypeCapability, read_capability
 from holovitals_pipelines.providers.crawl import crawl
@@ -39,7 +40,11 @@ class FhirConnection(FhirDesk):
     async def __aenter__(self) -> Self:
         try:
             answer = await self.http.request("GET", "metadata", operation=METADATA, authorized=False)
-            self._capability = read_capability(answer, place=self.http.place(METADATA))
+            self._capability = read_capability(
+                answer,
+                place=self.http.place(METADATA),
+                release=SourceFormat(self.config.format or SourceFormat.FHIR_R4),
+            )
             self._check_settings()
             if self.http.authorizer is not None:
                 await self.http.authorizer.token()

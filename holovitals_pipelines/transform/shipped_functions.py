@@ -14,6 +14,7 @@ from typing import Final
 
 from holovitals_pipelines.transform.columns import ColumnType
 from holovitals_pipelines.transform.functions import Function, Functions, Refused
+from holovitals_pipelines.transform.hl7_times import HL7_TIME_CODES, hl7_date, hl7_datetime
 from holovitals_pipelines.transform.texts import trimmed, trimmed_sql
 from holovitals_pipelines.transform.units import INCOMMENSURABLE, OUT_OF_RANGE, UNKNOWN_UNIT, convert
 
@@ -194,6 +195,8 @@ _SHIPPED: Final = (
         variadic=True,
         seconds=None,
     ),
+    Function("hl7_date", 1, (_TEXT,), _TEXT, scalar=hl7_date, codes=HL7_TIME_CODES, seconds=None),
+    Function("hl7_datetime", 1, (_TEXT,), _TEXT, scalar=hl7_datetime, codes=HL7_TIME_CODES, seconds=None),
     Function(
         "unit_convert",
         1,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.conversion import Conversions
 from holovitals_pipelines.engine.converting_adapter import converting
-from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.home import Home, open_home
 from holovitals_pipelines.engine.local_records import edit_record, record_of
 from holovitals_pipelines.engine.rule_library import activate, deactivate, save_rule_set
 from holovitals_pipelines.engine.sync import run_sync
@@ -21,6 +22,7 @@ from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import Dataset, JobStatus, JobType, Provider
 from holovitals_pipelines.model.writing import Present, UnitWrite
 from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.settings import Settings, save_connections
 from holovitals_pipelines.store.documents import get_document
 from holovitals_pipelines.store.parts import parts_of
 from holovitals_pipelines.store.tables import quarantine, watermark
@@ -190,7 +192,9 @@ def test_a_replay_takes_nothing_back_that_was_edited_here(opened: Home, vendor: 
     sync()
     before = record_of(opened, "clinic", "Patient", "p1")
     edited = {**json.loads(before.body), "birthDate": "1950-01-01"}
-    edit_record(opened.database, before.record_id, json.dumps(edited).encode(), seen_version=before.version, actor="ann")
+    edit_record(
+        opened.database, before.record_id, json.dumps(edited).encode(), seen_version=before.version, actor="ann"
+    )
     use(opened)
 
     replay(opened)
@@ -220,6 +224,27 @@ class OneByOne(ToyVendor):
     """The half of an adapter that reads and writes single resources."""
 
     provider = Provider.FHIR
+
+
+def test_a_server_of_an_older_version_becomes_r4_and_what_is_not_convertible_is_held(
+    settings: Settings, home: Path, vendor: Vendor
+) -> None:
+    save_connections(home / "connections.yaml", [CONNECTION.model_copy(update={"format": "FHIR_STU3"})])
+    condition = {
+        "resourceType": "Condition", "id": "c1", "clinicalStatus": "active", "code": {"text": "Asthma"},
+        "subject": {"reference": "Patient/p1"}, "assertedDate": "2017-03-04",
+    }  # fmt: skip
+    vendor.holds("Condition", [condition])
+    vendor.holds("Basic", [{"resourceType": "Basic", "id": "b1", "code": {"text": "x"}}])
+
+    with open_home(settings) as opened:
+        report = run_sync(opened, SyncRequest("clinic", JobType.FULL_SYNC), adapter_for=vendor.source)
+        stored = json.loads(record_of(opened, "clinic", "Condition", "c1").body)
+
+    assert (report.total.created, report.total.quarantined, report.total.unaccounted) == (1, 1, 0)
+    assert stored["recordedDate"] == "2017-03-04"
+    assert stored["clinicalStatus"]["coding"][0]["code"] == "active"
+    assert "version.unsupported_type" in {error.code for error in report.errors}
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.extract import ReadRequest
+from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.providers.answers import Answer
 from holovitals_pipelines.providers.capability import Capability, read_capability
 
@@ -21,10 +22,14 @@ RECORDED = Path(__file__).parents[3] / "shared" / "data" / "vendor-capability-st
 """What real servers say of themselves, ../shared/data from the project's root; absent from a plain clone."""
 
 
-def learn(content: Any, *, media_type: str = "application/fhir+json") -> Capability:
+def learn(
+    content: Any, *, media_type: str = "application/fhir+json", release: SourceFormat = SourceFormat.FHIR_R4
+) -> Capability:
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     return read_capability(
-        Answer(200, httpx.Headers({"content-type": media_type}), body, httpx.URL("http://x")), place="p"
+        Answer(200, httpx.Headers({"content-type": media_type}), body, httpx.URL("http://x")),
+        place="p",
+        release=release,
     )
 
 
@@ -50,6 +55,30 @@ def test_what_is_not_r4_is_refused_with_a_sentence(content: Any, said: str) -> N
     assert said in caught.value.message
     assert caught.value.code == "fhir.not_r4"
     assert "base_url" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("release", "resource_type", "number"),
+    [
+        (SourceFormat.FHIR_STU3, "CapabilityStatement", "3.0.2"),
+        (SourceFormat.FHIR_DSTU2, "Conformance", "1.0.2"),
+    ],
+)
+def test_an_older_release_is_read_where_the_connection_says_so_and_nothing_else_then(
+    release: SourceFormat, resource_type: str, number: str
+) -> None:
+    patient = {"type": "Patient", "interaction": [{"code": "read"}, {"code": "search-type"}]}
+    statement = {
+        "resourceType": resource_type,
+        "fhirVersion": number,
+        "rest": [{"mode": "server", "resource": [patient]}],
+    }
+    assert learn(statement, release=release).types["Patient"].searchable
+    with pytest.raises(ConfigurationError, match=f"not {release.removeprefix('FHIR_')}"):
+        learn(capability({"Patient": []}), release=release)
+    with pytest.raises(ConfigurationError) as refused:
+        learn(statement)
+    assert f"format: {release}" in refused.value.remedy
 
 
 def test_an_r4_statement_tells_types_parameters_and_export_levels() -> None:
