@@ -9,19 +9,24 @@ readings are all converted, and reconcile sees which have become what they were.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from holovitals_pipelines.engine import batches
 from holovitals_pipelines.engine.analysis import Analysis
-from holovitals_pipelines.engine.batches import numbered
 from holovitals_pipelines.engine.conversion import Conversion, Converted, count_found
 from holovitals_pipelines.engine.delete_breaker import suspect_deletes
-from holovitals_pipelines.engine.home import Home
-from holovitals_pipelines.engine.queries import load_query
-from holovitals_pipelines.engine.replay import keep_current_readings, landed_parts
+from holovitals_pipelines.engine.readings import (
+    SortedOut,
+    absent,
+    chosen_rows,
+    is_snapshot,
+    sort_out,
+    sound_again_ids,
+)
+from holovitals_pipelines.engine.replay import landed_parts
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import canonical_hash, content_hash
 from holovitals_pipelines.fhir.validation import check_structure
@@ -29,11 +34,11 @@ from holovitals_pipelines.fhir.wire import MalformedResource
 from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.model.extract import Problem
 from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, Stage
-from holovitals_pipelines.store.agreements import held_ids, readings, supersede_quarantine
+from holovitals_pipelines.store.agreements import supersede_quarantine
 from holovitals_pipelines.store.dirty import Reason
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.landing import WrittenPart
-from holovitals_pipelines.store.parts import Part, parts_of, unlist_parts
+from holovitals_pipelines.store.parts import parts_of, unlist_parts
 from holovitals_pipelines.store.quarantine import Refusal, drop_refusals_of, quarantine_resources
 
 AMBIGUOUS = (
@@ -61,18 +66,18 @@ def transform(session: JobSession, resource_type: str) -> None:
             if source_job is None
             else parts_of(transaction, source_job, Dataset.EXTRACT, resource_type)
         )
-    sorted_out = _SortedOut()
+    sorted_out = SortedOut()
     sound_again: list[str] = []
     suspects: list[str] = []
     conversion = session.conversions.inbound(resource_type)
     batch = _Batch()
-    if parts or _is_snapshot(session, resource_type):
+    if parts or is_snapshot(session, resource_type):
         with session.home.analysis() as analysis:
-            sorted_out = _sort_out(session, analysis, resource_type, parts, conversion)
-            for rows in _chosen_rows(session.home, analysis, parts):
+            sorted_out = sort_out(session, analysis, resource_type, parts, conversion)
+            for rows in chosen_rows(session.home, analysis, parts):
                 batch.add(_validate(session, analysis, resource_type, rows, conversion))
-            sound_again = _sound_again(session, analysis, resource_type, batch.sound)
-            suspects = _absent(session, analysis, resource_type)
+            sound_again = sound_again_ids(session, analysis, resource_type, batch.sound)
+            suspects = absent(session, analysis, resource_type)
     if conversion is not None and batch.is_beyond(conversion.error_threshold):
         _give_up(session, resource_type, conversion, batch)
         return
@@ -87,7 +92,7 @@ def transform(session: JobSession, resource_type: str) -> None:
             duplicates=sorted_out.duplicates,
             replayed=batch.records if replay else 0,
             # Absence is no delete, not even from a complete read: a suspicion, to be confirmed by reading.
-            absent=sorted_out.absent if _is_snapshot(session, resource_type) else 0,
+            absent=sorted_out.absent if is_snapshot(session, resource_type) else 0,
         )
         session.end_stage(transaction, resource_type, Stage.TRANSFORM, busy_seconds=time.monotonic() - started)
     session.progress.ended(session.connection.name, Stage.TRANSFORM, resource_type)
@@ -130,121 +135,6 @@ def _give_up(session: JobSession, resource_type: str, conversion: Conversion, ba
         remedy="see what the rules found (holovitals jobs show), correct them, and sync again",
     )
     session.fail_type(resource_type, Stage.TRANSFORM, error)
-
-
-@dataclass(frozen=True, slots=True)
-class _SortedOut:
-    same_bytes: int = 0
-    duplicates: int = 0
-    absent: int = 0
-
-
-def _is_snapshot(session: JobSession, resource_type: str) -> bool:
-    """Whether this job read everything the connection can see of the type."""
-    extracted = session.stage_row(resource_type, Stage.EXTRACT)
-    return extracted is not None and extracted.snapshot and extracted.state == "done"
-
-
-def _sort_out(
-    session: JobSession, analysis: Analysis, resource_type: str, parts: list[Part], conversion: Conversion | None
-) -> _SortedOut:
-    """Choose, in sets, one reading an id, and leave out those whose bytes are known already.
-
-    Leaves table `chosen(part, row, ambiguous)`.
-    """
-    home, jobs, later = session.home, dict[str, int](), 2**40  # deliveries of a later job were read later
-    analysis.run(
-        "create temp table extract_key (part integer, row integer, remote_id varchar, content_hash blob,"
-        " delivery bigint, last_updated timestamptz, evidence varchar)"
-    )
-    for number, part in enumerate(parts):
-        analysis.insert(
-            "insert into extract_key"
-            " select ?, row, remote_id, content_hash, delivery + ?, last_updated, evidence from arrow",
-            numbered(home.landing.open_parts([part.path], columns=batches.EXTRACT_KEYS)),
-            [number, later * jobs.setdefault(part.job_id, len(jobs))],
-        )
-    with home.database.read() as transaction:
-        known = readings(transaction, session.connection.name, resource_type)
-        analysis.insert("create temp table known as select * from arrow", known)
-    if conversion is not None or session.request.replay:
-        # Equal bytes are no news only where the same is made of them: that is seen after they are converted.
-        analysis.run("create temp table agreed as select * from known")
-        analysis.run("update known set seen_document = null")
-    analysis.run(load_query("find_disputes"))
-    _settle_disputes(home, analysis, parts, conversion)
-    analysis.run(load_query("choose_readings"))
-    if session.request.replay:
-        keep_current_readings(session, analysis, resource_type)
-        return _SortedOut()
-    return _SortedOut(*analysis.row(load_query("count_readings")))
-
-
-def _settle_disputes(home: Home, analysis: Analysis, parts: list[Part], conversion: Conversion | None) -> None:
-    """Readings that differ only in spelling (order, narrative, meta) are one content: there is nothing to dispute."""
-    contents: dict[str, set[bytes | None]] = {}
-    for number, part in enumerate(parts):
-        rows = analysis.table(
-            "select row from disputed_reading semi join dispute using (remote_id) where part = ? order by row", [number]
-        )
-        if rows.num_rows:
-            for table in home.landing.take_rows(part.path, rows, ["remote_id", "body"]):
-                for remote_id, body in zip(
-                    *(table.column(name).to_pylist() for name in table.schema.names), strict=True
-                ):
-                    contents.setdefault(remote_id, set()).add(_content(body, conversion))
-    settled = [remote_id for remote_id, found in contents.items() if len(found) == 1 and None not in found]
-    if settled:
-        ids = pa.table({"remote_id": pa.array(settled, pa.string())})
-        analysis.insert("insert into settled select remote_id from arrow", ids)
-
-
-def _content(body: bytes, conversion: Conversion | None) -> bytes | None:
-    if conversion is not None:
-        converted = conversion.convert(body).body
-        if converted is None:
-            return None
-        body = converted
-    try:
-        return canonical_hash(body)
-    except MalformedResource:
-        return None
-
-
-def _chosen_rows(home: Home, analysis: Analysis, parts: list[Part]) -> Iterator[pa.Table]:
-    """The chosen rows, whole, in batches; row groups without any are never opened. Adds column `ambiguous`."""
-    for number, part in enumerate(parts):
-        chosen = analysis.table("select row, ambiguous from chosen where part = ? order by row", [number])
-        if chosen.num_rows:
-            yield from home.landing.take_rows(part.path, chosen)
-
-
-def _absent(session: JobSession, analysis: Analysis, resource_type: str) -> list[str]:
-    """Living resources that a complete read did not show."""
-    if not _is_snapshot(session, resource_type):
-        return []
-    found = analysis.table(
-        "select k.remote_id from known k anti join extract_key e on e.remote_id = k.remote_id where k.living"
-    )
-    ids: list[str] = found.column("remote_id").to_pylist()
-    return ids
-
-
-def _sound_again(session: JobSession, analysis: Analysis, resource_type: str, converted: list[str]) -> list[str]:
-    """Ids in quarantine of which this read brought the very bytes agreed on before, which reconcile never sees; and
-    those whose reading could be converted now, which reconcile may find to be what is agreed on."""
-    with session.home.database.read() as transaction:
-        held = held_ids(transaction, session.connection.name, resource_type)
-    if not held or converted:
-        return sorted(set(held).intersection(converted))
-    table = pa.table({"remote_id": pa.array(held, pa.string())})
-    analysis.insert("create temp table held as select * from arrow", table)
-    found = analysis.table(
-        "select distinct e.remote_id from extract_key e semi join held h on h.remote_id = e.remote_id"
-        " semi join (select part, row from winner where same_bytes) w on w.part = e.part and w.row = e.row"
-    )
-    ids: list[str] = found.column("remote_id").to_pylist()
-    return ids
 
 
 def _validate(

@@ -56,12 +56,18 @@ def records_result(session: JobSession, resource_type: str) -> dg.MaterializeRes
             "dagster/column_schema": column_schema(batches.RECORDS),
             "dagster/column_lineage": records_lineage(connection, resource_type),
             "unchanged bytes": outcome.unchanged,
+            "made by": _made_by(session, resource_type),
             "quarantined": outcome.quarantined,
             "seconds": round(outcome.transform_seconds, 2),
             "shape": shape_of(session.batch(Dataset.RECORDS, resource_type, ["body"])),
         },
         check_results=structural_results(session, resource_type),
     )
+
+
+def _made_by(session: JobSession, resource_type: str) -> str:
+    conversion = session.conversions.inbound(resource_type)
+    return "the vendor, as FHIR R4" if conversion is None else f"rules: {conversion.name}"
 
 
 def conflicts_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
