@@ -26,7 +26,8 @@ COLUMNS = {
     "source": "the file or the request it came with, without ids",
     "line": "line of that file",
     "evidence": "how the vendor said it is deleted; null for a living one",
-    "body": "the resource, byte for byte as sent",
+    "rule_set": "the hash of the rule set that made it; null where it is as sent",
+    "body": "the resource, byte for byte as sent or as the rules made it",
 }
 
 
