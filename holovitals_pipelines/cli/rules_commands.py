@@ -16,6 +16,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from holovitals_pipelines.cli import rule_library_commands
 from holovitals_pipelines.cli.output import (
     FAILED,
     console,
@@ -51,7 +52,7 @@ from holovitals_pipelines.transform.reading import RuleSetReady
 from holovitals_pipelines.transform.rule_schema import Change, compare_rules, rule_set_schema
 
 rules_app = typer.Typer(
-    help="Check rule sets, try them on records, compare them, run their examples.",
+    help="Check rule sets, try them on records, compare them, run their examples, keep them in versions.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
@@ -364,6 +365,9 @@ def _print_result(result: ExampleResult) -> None:
         say(console, f"    expected the error {error}, which did not happen")
     for error in result.unexpected:
         say(console, f"    found the error {error}, which is not expected")
+
+
+rule_library_commands.add_to(rules_app)
 
 
 @rules_app.command("schema")

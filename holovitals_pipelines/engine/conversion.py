@@ -159,5 +159,5 @@ def _rejected(name: str, found: Sequence[Found]) -> Refused:
         "transform.rejected",
         f"rule set {name} rejects it: {', '.join(errors)}",
         "correct it at the vendor, or the rule set (holovitals rules preview --connection shows before and after); "
-        "then holovitals rules apply",
+        "then holovitals sync --replay",
     )

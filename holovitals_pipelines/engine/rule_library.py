@@ -36,7 +36,7 @@ from holovitals_pipelines.store.rule_sets import (
 )
 from holovitals_pipelines.transform.reading import RuleSetReady, read_rule_set
 from holovitals_pipelines.transform.shipped_functions import shipped_functions
-from holovitals_pipelines.transform.shipped_rule_sets import shipped_rule_sets
+from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for, shipped_rule_sets
 from holovitals_pipelines.transform.tables import shipped_tables
 
 Store = sa.Connection | Database
@@ -173,13 +173,16 @@ def active_rule_set(
 ) -> RuleSetReady | None:
     """What jobs use for these records: the active version, else the shipped rule set, else None.
 
-    Without a format it is that of the shipped rule set, and where none is shipped that of the one active version.
+    Without a format it is what the provider's own interface sends: what the shipped rule set is for, and where none is
+    shipped what the one active version is for; never C-CDA.
     Raises ConfigurationError where versions of several formats are active, and for one that cannot be read any more.
     """
     shipped = _shipped(provider, resource_type, direction, source_format)
     wanted = shipped.rules.source_format if shipped is not None else source_format
     with _reading(store) as transaction:
         found = active_versions(transaction, provider, resource_type, direction, wanted)
+    if wanted is None:
+        found = [one for one in found if one.source_format != SourceFormat.CDA]
     if len(found) > 1:
         raise ConfigurationError(
             f"rule sets for {len(found)} source formats are active",
@@ -204,15 +207,9 @@ def _read(content_hash: str, text: str, place: str) -> RuleSetReady:
 def _shipped(
     provider: Provider, resource_type: str, direction: Direction, source_format: SourceFormat | None
 ) -> RuleSetReady | None:
-    wanted = (provider, resource_type, direction)
-    for ready in shipped_rule_sets():
-        rules = ready.rules
-        if (rules.provider, rules.resource_type, rules.direction) == wanted and source_format in (
-            None,
-            rules.source_format,
-        ):
-            return ready
-    return None
+    if source_format is None:
+        return rule_set_for(provider, resource_type, direction)
+    return rule_set_for(provider, resource_type, direction, source_format=source_format)
 
 
 @contextmanager

@@ -39,10 +39,11 @@ _LINES = (".ndjson", ".jsonl")
 
 def open_rule_set(file: Path) -> RuleSetReady:
     """The rule set of a file, with the functions and tables we ship. Raises ConfigurationError with file and line."""
-    return read_rule_set(_text(file), str(file), shipped_functions(), shipped_tables())
+    return read_rule_set(read_text(file), str(file), shipped_functions(), shipped_tables())
 
 
-def _text(file: Path) -> str:
+def read_text(file: Path) -> str:
+    """A file of people's. Raises ConfigurationError where it cannot be read."""
     try:
         return file.read_text(encoding="utf-8")
     except OSError as error:
@@ -73,14 +74,14 @@ def samples_of_file(file: Path, limit: int) -> Samples:
     """The first records of a file: one a line in .ndjson and .jsonl, otherwise one object or a list of objects."""
     found: list[Sample] = []
     if file.suffix not in _LINES:
-        value = _parsed(read_value, _text(file), str(file))
+        value = _parsed(read_value, read_text(file), str(file))
         records = value if isinstance(value, list) else [value]
         for number, record in enumerate(records[:limit], start=1):
             if not isinstance(record, dict):
                 raise _wrong_input(f"record {number} is no JSON object", str(file))
             found.append(Sample(number, record))
         return Samples(tuple(found))
-    for number, line in enumerate(_text(file).split("\n"), start=1):
+    for number, line in enumerate(read_text(file).split("\n"), start=1):
         if line.strip():
             found.append(Sample(number, _parsed(read_document, line.encode(), f"{file}:{number}")))
         if len(found) == limit:
@@ -312,8 +313,12 @@ def run_examples(ready: RuleSetReady, file: Path) -> list[ExampleResult]:
         raise ConfigurationError(
             "the rule set has no examples", code="rules.no_examples", place=str(file), remedy=remedy
         )
+    return hold_to(ready, read_examples(read_text(file), str(file)))
+
+
+def hold_to(ready: RuleSetReady, examples: Sequence[Example]) -> list[ExampleResult]:
     transform = compile_rule_set(ready)
-    return [_held(example, transform(example.source)) for example in read_examples(_text(file), str(file))]
+    return [_held(example, transform(example.source)) for example in examples]
 
 
 def read_examples(text: str, place: str) -> tuple[Example, ...]:

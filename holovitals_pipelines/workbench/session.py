@@ -30,10 +30,11 @@ def open_workbench(home: Path | str | None = None) -> Workbench:
     its own folder. A home without a snapshot opens too: its frames are empty and its cards say what to run.
     """
     settings = Settings() if home is None else Settings(home=Path(home))
-    return Workbench(_found(settings))
+    return Workbench(found_nearby(settings))
 
 
-def _found(settings: Settings) -> Settings:
+def found_nearby(settings: Settings) -> Settings:
+    """With a relative home that is not in the current folder, but in one above it, taken from there."""
     home = settings.home.expanduser()
     here = Path.cwd()
     for folder in (here, *here.parents):

@@ -17,7 +17,7 @@ def commands(group: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
         yield path, group
         return
     for name in group.list_commands(Context(group)):
-        command = group.get_command(Context(group), name)
+        _, command, _ = group.resolve_command(Context(group), [name])
         assert command is not None
         yield from commands(command, (*path, name))
 
@@ -62,11 +62,16 @@ def test_the_commands_are_these() -> None:
         "records restore",
         "records revert",
         "records show",
+        "rules activate",
+        "rules deactivate",
         "rules diff",
         "rules preview",
+        "rules save",
         "rules schema",
+        "rules show",
         "rules test",
         "rules validate",
+        "rules versions",
         "sandbox",
         "standing",
         "stats",

@@ -11,7 +11,7 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from holovitals_pipelines.workbench import Workbench, charts, conflict_charts
+from holovitals_pipelines.workbench import Workbench, charts, conflict_charts, rule_charts
 from holovitals_pipelines.workbench.cards import Card, Cards, age, conflict_cards, overview_cards
 from holovitals_pipelines.workbench.tables import table
 
@@ -90,6 +90,17 @@ def test_with_nothing_to_draw_a_chart_says_what_to_run(
     chart = draw(getattr(empty_bench, frame)())
     assert isinstance(chart, alt.Chart)
     assert "holovitals demo" in json.dumps(chart.to_dict(), ensure_ascii=False)
+
+
+def test_errors_of_two_versions_of_rules_are_two_bars_each_and_none_is_a_sentence() -> None:
+    frame = pd.DataFrame([("birth", "not_a_date", "error", 2, 0)], columns=["place", "code", "severity", "old", "new"])
+    chart = rule_charts.errors(frame)
+    [drawn] = chart.to_dict()["datasets"].values()
+    bars = [(row["what"], row["version"], row["records"]) for row in drawn]
+    assert bars == [("birth: not_a_date", "old", 2), ("birth: not_a_date", "new", 0)]
+    assert chart.to_dict()["encoding"]["x"]["title"] == "records"
+    assert "application/vnd.vegalite.v5+json" in bundle_of(chart)
+    assert "No rule found anything wrong." in json.dumps(rule_charts.errors(frame.iloc[:0]).to_dict())
 
 
 def test_a_bar_is_as_long_as_its_frame_says(bench: Workbench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,23 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from holovitals_pipelines.engine.home import open_home
+from holovitals_pipelines.engine.rule_library import versions
+from holovitals_pipelines.settings import Settings
+
+from .landed_persons import NAME, land_persons
 from .seeded import NOW, seed
 
 PROJECT = Path(__file__).parents[2]
-OVERVIEW, CONFLICTS = NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+OVERVIEW, CONFLICTS, RULES = NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
 
 
-def run(path: Path, home: Path, scratch: Path) -> Any:
+def run(path: Path, home: Path, scratch: Path, **changed: str) -> Any:
+    """With `NAME = …` of a cell changed, as an analyst would."""
     notebook = nbformat.read(path, as_version=4)
+    for name, value in changed.items():
+        [cell] = [cell for cell in notebook.cells if re.search(rf"^{name} = ", cell.source, re.MULTILINE)]
+        cell.source = re.sub(rf"^{name} = .*", f"{name} = {value}", cell.source, flags=re.MULTILINE)
     client = NotebookClient(
         notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(scratch)}}
     )
@@ -100,6 +110,43 @@ def test_the_conflicts_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_pa
     assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
 
 
+def test_the_rules_notebook_shows_what_an_edit_does_to_landed_records_and_saves_only_when_told(tmp_path: Path) -> None:
+    settings = land_persons(tmp_path / "home")
+    notebook = run(RULES, settings.root, tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
+    assert "4 records of connection clinic" in shown_by(notebook, "desk.records(")
+    assert "map: {M: male, F: female, U: unknown, O: other}" in shown_by(notebook, "old.rule(")
+    assert "ignoreCase" in shown_by(notebook, "rule_trials.changes(")
+    assert NAME in shown_by(notebook, "rule_trials.before_and_after(")
+    assert everything_shown(notebook).count(NAME) == shown_by(notebook, "rule_trials.before_and_after(").count(NAME)
+    assert "not_in_map" in shown_by(notebook, "errors = rule_trials.errors(")
+    assert "gender_: not_in_map" in shown_by(notebook, "rule_charts.errors(")
+    assert "rejected no longer" in shown_by(notebook, "rule_trials.effects(")
+    assert "✓" in shown_by(notebook, "rule_trials.examples(")
+    assert "nextgen/patient@1.0.1 is not saved" in shown_by(notebook, "desk.save(")
+    assert saved_in(settings) == []
+
+    saved = run(RULES, settings.root, tmp_path, SAVE="True", ACTIVATE="True", COMMENT='"X is other"')
+    assert "nextgen/patient@1.0.1 is saved and active" in shown_by(saved, "desk.save(")
+    assert saved_in(settings) == [("nextgen/patient@1.0.1", True, "X is other")]
+
+
+def saved_in(settings: Settings) -> list[tuple[str, bool, str | None]]:
+    with open_home(settings) as home:
+        return [(one.full_name, one.active, one.comment) for one in versions(home.database)]
+
+
+def test_the_rules_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+    notebook = run(RULES, tmp_path / "empty", tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
+    assert "There is no store yet: run «holovitals demo»" in shown_by(notebook, "desk = open_rule_desk")
+    assert "made-up records" in shown_by(notebook, "desk.records(")
+    assert "nextgen/patient" in shown_by(notebook, "desk.rule_sets()")
+    assert "No rule found anything wrong." in shown_by(notebook, "rule_charts.errors(")
+    assert "is not saved" in shown_by(notebook, "desk.save(")
+    assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_committed_without_outputs_and_agrees_with_its_text(path: Path) -> None:
     notebook, text = nbformat.read(path, as_version=4), jupytext.read(path.with_suffix(".py"))
@@ -119,4 +166,4 @@ def test_a_notebook_imports_three_things_and_only_from_the_workbench(path: Path)
 
 
 def test_there_are_notebooks_to_test() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb", "02_conflicts.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb", "02_conflicts.ipynb", "03_rules.ipynb"]
