@@ -25,7 +25,7 @@ from holovitals_pipelines.engine.rule_library import (
     told_records,
     versions,
 )
-from holovitals_pipelines.engine.rule_workbench import read_text
+from holovitals_pipelines.engine.rule_samples import read_text
 from holovitals_pipelines.store.rule_sets import RuleSetEvent, StoredRuleSet
 from holovitals_pipelines.transform.shipped_rule_sets import shipped_as_written, shipped_rule_sets
 

@@ -28,20 +28,17 @@ from holovitals_pipelines.cli.output import (
     say,
 )
 from holovitals_pipelines.engine.home import open_home
+from holovitals_pipelines.engine.rule_samples import Samples, open_rule_set, samples_of_connection, samples_of_file
 from holovitals_pipelines.engine.rule_workbench import (
     ExampleResult,
     FindingCount,
     OutputComparison,
-    Samples,
     Tried,
     compare_outputs,
     count_findings,
     examples_file,
-    open_rule_set,
     place_of,
     run_examples,
-    samples_of_connection,
-    samples_of_file,
     try_rule_set,
 )
 from holovitals_pipelines.fhir.exact import write_document, write_value
@@ -194,7 +191,7 @@ def _check_source(source: Path | None, connection: str | None, *, needed: bool) 
 
 def _samples(ready: RuleSetReady, source: Path | None, connection: str | None, limit: int) -> Samples:
     if source is not None:
-        return samples_of_file(source, limit)
+        return samples_of_file(source, limit, ready.rules)
     assert connection is not None
     with open_home() as home:
         return samples_of_connection(home, connection, ready.rules.resource_type, limit)

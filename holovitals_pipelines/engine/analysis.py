@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import duckdb
-import pyarrow as pa
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
 
-Arrow: TypeAlias = pa.Table | pa.RecordBatchReader
+    Arrow: TypeAlias = pa.Table | pa.RecordBatchReader
 
 
 class Analysis:
@@ -61,6 +62,8 @@ class AnalysisPool:
     @contextmanager
     def open(self) -> Iterator[Analysis]:
         if self._database is None:
+            import duckdb
+
             self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             config: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": self._memory_limit,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from holovitals_pipelines.engine.rule_library import active_rule_set
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.fhir.strict_json import MalformedResource
+from holovitals_pipelines.fhir.validation import check_structure
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, Provider, SourceFormat
@@ -58,6 +59,7 @@ class Conversion:
         self.error_threshold = ready.rules.options.error_threshold if ready is not None else None
         self.elements = _elements(ready) if ready is not None else frozenset()
         """Top-level elements of the source that the rule set reads."""
+        self._checked_type = _checked_type(ready) if ready is not None else None
         self._version = version
         self._transform = _compiled(ready) if ready is not None else None
 
@@ -81,7 +83,15 @@ class Conversion:
             if made.rejected:
                 return Converted(None, found, _rejected(self.name, found))
             document = made.document
-        return Converted(write_document(document), found)
+        made_of = write_document(document)
+        return Converted(None, found, refused) if (refused := self._unsound(made_of)) else Converted(made_of, found)
+
+    def _unsound(self, body: bytes) -> Refused | None:
+        """What is wrong with a document that is to be sent; the transform stage looks at what comes in."""
+        if self._checked_type is None:
+            return None
+        issues = (one for one in check_structure(body, self._checked_type) if one.severity is ErrorSeverity.ERROR)
+        return next((Refused(one.rule, f"{one.path}: {one.message}", one.remedy) for one in issues), None)
 
 
 class Conversions:
@@ -139,6 +149,12 @@ def _compiled(ready: RuleSetReady) -> Callable[[Document], Transformed]:
     # The tag that names the rule set would make every record another one whenever the rules' version moves.
     options = ready.rules.options.model_copy(update={"include_metadata": False})
     return compile_rule_set(replace(ready, rules=ready.rules.model_copy(update={"options": options})))
+
+
+def _checked_type(ready: RuleSetReady) -> str | None:
+    rules = ready.rules
+    sent = rules.direction is Direction.OUTBOUND and rules.target_format is SourceFormat.FHIR_R4
+    return rules.resource_type if sent and rules.options.validate_output else None
 
 
 def _elements(ready: RuleSetReady) -> frozenset[str]:

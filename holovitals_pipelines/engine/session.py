@@ -10,14 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.batches import SCHEMAS
-from holovitals_pipelines.engine.conversion import Conversions
-from holovitals_pipelines.engine.converting_adapter import converting
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress, Silent
 from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
@@ -31,6 +28,11 @@ from holovitals_pipelines.store import errors, jobs, stages
 from holovitals_pipelines.store.agreements import remote_ids
 from holovitals_pipelines.store.landing import WrittenPart
 from holovitals_pipelines.store.parts import load_progress, newest_job_with, parts_of, register_parts, save_progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from holovitals_pipelines.engine.conversion import Conversions
 
 
 class JobSession:
@@ -59,6 +61,8 @@ class JobSession:
     @cached_property
     def conversions(self) -> Conversions:
         """What makes FHIR R4 of this vendor's records and back, the same for the whole job."""
+        from holovitals_pipelines.engine.conversion import Conversions  # the rule engine; looking at jobs needs none
+
         return Conversions(self.home.database, self.connection)
 
     @property
@@ -71,6 +75,8 @@ class JobSession:
     def open_adapter(self) -> Adapter:
         """The connection's adapter, to be used with `async with`. Single resources pass through it in FHIR R4; what it
         reads in bulk lands as the vendor sent it."""
+        from holovitals_pipelines.engine.converting_adapter import converting
+
         return converting(self._adapter_for(self.connection), self.conversions)
 
     @contextmanager

@@ -205,7 +205,7 @@ class Options(_Strict):
     error_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """In strict mode: a batch with a greater share of quarantined records fails as a whole."""
     validate_output: bool = True
-    """Check what came out against FHIR's structure as well."""
+    """Outbound, where FHIR is made: a document of wrong structure is not sent. What comes in is checked anyway."""
     preserve_unmapped: bool = False
     """What no value was made of is kept in an extension (transform/unmapped.py)."""
     base_on_source: bool = False

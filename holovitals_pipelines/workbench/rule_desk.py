@@ -17,14 +17,8 @@ import pandas as pd
 from holovitals_pipelines.engine.conversion import format_of
 from holovitals_pipelines.engine.home import Home, open_home
 from holovitals_pipelines.engine.rule_library import activate, raised, save_rule_set, versions
-from holovitals_pipelines.engine.rule_workbench import (
-    Example,
-    Sample,
-    examples_file,
-    read_examples,
-    read_text,
-    samples_of_connection,
-)
+from holovitals_pipelines.engine.rule_samples import Sample, read_text, samples_of_connection
+from holovitals_pipelines.engine.rule_workbench import Example, examples_file, read_examples
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Direction
 from holovitals_pipelines.settings import Settings

@@ -262,7 +262,7 @@ resourceType: Patient
 direction: OUTBOUND
 sourceFormat: FHIR_R4
 targetFormat: FHIR_R4
-options: {baseOnSource: true, includeMetadata: false}
+options: {baseOnSource: true, includeMetadata: false, validateOutput: false}
 source: {sex: gender}
 rules:
   - {id: gender, type: VALUE_MAPPING, source: sex, map: {female: F, male: M}, target: gender}
@@ -290,6 +290,21 @@ def test_one_by_one_a_resource_is_shown_as_the_rules_make_it_and_sent_as_they_le
     toy.put("Patient", "p2", named)
     [found] = asyncio.run(adapter.find("Patient", [("urn:a", "7")]))
     assert json.loads(found.body)["gender"] == "female"
+
+
+def test_what_would_be_no_sound_fhir_is_not_sent(opened: Home, toy: OneByOne) -> None:
+    use(opened)
+    broken = OUTBOUND.replace("map: {female: F, male: M}, target: gender", "map: {female: F}, target: birthDate")
+    broken = broken.replace(", validateOutput: false", "")
+    save_rule_set(opened.database, broken, "out.yml", "ann", "")
+    activate(opened.database, "clinic/patient-out", "1.0.0", "ann")
+    adapter = converting(cast(Adapter, toy), Conversions(opened.database, CONNECTION))
+    current = asyncio.run(adapter.read_current("Patient", "p1"))
+    assert isinstance(current, Present)
+
+    with pytest.raises(NotPermittedError, match="birthDate"):
+        asyncio.run(adapter.update("Patient", "p1", current.body, version=current.version))
+    assert toy.writes == 0
 
 
 def test_a_type_that_rules_change_on_the_way_in_is_read_only_without_rules_for_the_way_out(

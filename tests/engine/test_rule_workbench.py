@@ -11,19 +11,16 @@ from typing import Any
 import pytest
 
 from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.rule_samples import Sample, open_rule_set, samples_of_connection, samples_of_file
 from holovitals_pipelines.engine.rule_workbench import (
     ExampleResult,
     FindingCount,
     Mismatch,
-    Sample,
     compare_outputs,
     count_findings,
     examples_file,
-    open_rule_set,
     read_examples,
     run_examples,
-    samples_of_connection,
-    samples_of_file,
     try_rule_set,
 )
 from holovitals_pipelines.engine.sync import run_sync
@@ -354,3 +351,33 @@ def test_the_notebook_code_on_the_page_runs(
     [code] = blocks("python")
     exec(compile(code, "docs/rules.md", "exec"), {})
     assert "not_in_map" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source_format", "name", "written", "path", "wanted"),
+    [
+        ("CUSTOM_XML", "person.xml", b"<person sex='F'><name>Lee</name></person>", "person._sex", "female"),
+        ("CUSTOM_JSON", "person.json", b'{"person": {"sex": "F"}}', "person.sex", "female"),
+    ],
+)
+def test_records_are_read_in_what_the_rules_say_they_are_written_in(
+    tmp_path: Path, source_format: str, name: str, written: bytes, path: str, wanted: str
+) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        "ruleSet: a/b\nversion: 1.0.0\nprovider: fhir\nresourceType: Patient\n"
+        f"sourceFormat: {source_format}\nsource: {{sex: {path}}}\n"
+        "rules: [{id: g, type: VALUE_MAPPING, source: sex, map: {F: female}, target: gender}]\n"
+    )
+    (tmp_path / name).write_bytes(written)
+    ready = open_rule_set(rules)
+    [tried] = try_rule_set(ready, samples_of_file(tmp_path / name, 5, ready.rules).records)
+    assert tried.after.document["gender"] == wanted
+
+
+def test_a_file_that_is_not_written_so_is_refused_by_name(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text("ruleSet: a/b\nversion: 1.0.0\nprovider: fhir\nresourceType: Patient\nsourceFormat: CUSTOM_XML\n")
+    (tmp_path / "person.xml").write_bytes(b"<person>SECRET")
+    error = refusal(samples_of_file, tmp_path / "person.xml", 5, open_rule_set(rules).rules)
+    assert "person.xml" in error.place and "SECRET" not in str(error)
