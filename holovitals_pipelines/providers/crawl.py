@@ -23,7 +23,7 @@ from holovitals_pipelines.model.errors import (
     TransientError,
     VendorError,
 )
-from holovitals_pipelines.model.extract import Deletion, Page, Problem
+from holovitals_pipelines.model.extract import Deletion, Named, Page, Problem
 from holovitals_pipelines.providers.answers import Meaning, meaning_of
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
@@ -47,6 +47,7 @@ _DONE = object()
 @dataclass(slots=True)
 class _Batch:
     bodies: list[bytes] = field(default_factory=list)
+    named: list[Named] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
     received_bytes: int = 0
@@ -54,6 +55,7 @@ class _Batch:
 
     def add(self, found: Found) -> None:
         self.bodies.extend(found.bodies)
+        self.named.extend(found.named or ())
         self.problems.extend(found.problems)
         self.deletions.extend(found.deletions)
         self.received_bytes += found.received_bytes
@@ -113,6 +115,7 @@ async def crawl(
             problems=batch.problems,
             deletions=batch.deletions,
             received_bytes=batch.received_bytes,
+            named=batch.named or None,
         )
 
     async with aclosing(_in_order(todo, fetch, http.settings.concurrency)) as results:

@@ -6,31 +6,21 @@ server's own answers bear it out.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from types import MappingProxyType
 from typing import ClassVar
 
 from holovitals_pipelines.fhir.wire import read_head
 from holovitals_pipelines.model.connection import ConnectionConfig
-from holovitals_pipelines.model.errors import ConfigurationError, GoneError, VersionConflictError
-from holovitals_pipelines.model.writing import (
-    READ_ONLY,
-    Absent,
-    Concurrency,
-    Current,
-    Present,
-    UnitWrite,
-    WriteCapability,
-    Written,
-)
+from holovitals_pipelines.model.errors import GoneError, VersionConflictError
+from holovitals_pipelines.model.writing import Absent, Concurrency, Current, Present, Written
 from holovitals_pipelines.providers import fhir_write
 from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.capability import TypeCapability
 from holovitals_pipelines.providers.fhir_write import Pen, Reading
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.refusals import R4_REFUSALS, RefusalTable
+from holovitals_pipelines.providers.write_gate import WriteGate
 
 _GUARDS: Mapping[str, tuple[Concurrency, Concurrency]] = {
     "versioned-update": (Concurrency.ETAG, Concurrency.ETAG),
@@ -44,7 +34,7 @@ show: a server that does not say that it checks versions is not taken to check t
 _STRENGTH = (Concurrency.NONE, Concurrency.VERSION, Concurrency.ETAG)
 
 
-class FhirDesk(ABC):
+class FhirDesk(WriteGate):
     """The half of an adapter that reads and writes single resources (`ResourceDesk`)."""
 
     refusals: ClassVar[RefusalTable] = R4_REFUSALS
@@ -57,27 +47,8 @@ class FhirDesk(ABC):
         """What the first resource of a type that was read showed of versions."""
 
     @abstractmethod
-    def _offered_writes(self, resource_type: str) -> WriteCapability:
-        """What the vendor takes of the type, whatever the settings; only on an open connection."""
-
-    @abstractmethod
     def _offer(self, resource_type: str) -> TypeCapability | None:
         """What the server's CapabilityStatement says of the type."""
-
-    def write_capability(self, resource_type: str) -> WriteCapability:
-        """The vendor's offer, as far as the connection's settings allow it."""
-        settings = self.config.write
-        named = [types for types in (settings.resource_types, self.config.resource_types) if types is not None]
-        if not settings.enabled or not all(resource_type in types for types in named):
-            return READ_ONLY
-        offered = self._offered_writes(resource_type)
-        allowed = replace(
-            offered, create=offered.create and settings.creates, delete=offered.delete and settings.deletes
-        )
-        if not allowed.writes:
-            return READ_ONLY
-        kept_away = dict.fromkeys(settings.read_only_elements.get(resource_type, ()), UnitWrite.READ_ONLY)
-        return replace(allowed, elements=MappingProxyType({**offered.elements, **kept_away}))
 
     def clock_skew_seconds(self) -> float:
         return self.http.skew.p99_seconds()
@@ -151,13 +122,3 @@ class FhirDesk(ABC):
     def _guard(self, resource_type: str, version: str | None) -> str | None:
         guarded = self.write_capability(resource_type).concurrency is Concurrency.ETAG
         return version if guarded else None
-
-    def _allowed(self, resource_type: str, what: str, allowed: bool) -> None:
-        if not allowed:
-            raise ConfigurationError(
-                f"{resource_type} is not to be {what} at this connection",
-                code="write.not_enabled",
-                place=f"connection {self.config.name}, write",
-                remedy="set write.enabled, write.resource_types, write.creates or write.deletes if it is; nothing was "
-                "sent. `holovitals connections test` shows what the vendor offers",
-            )

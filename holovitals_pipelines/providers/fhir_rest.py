@@ -15,7 +15,7 @@ import httpx
 
 from holovitals_pipelines.fhir.wire import BundlePage, MalformedResource, read_bundle
 from holovitals_pipelines.model.errors import GoneError, ProtocolError
-from holovitals_pipelines.model.extract import Deletion, Problem
+from holovitals_pipelines.model.extract import Deletion, Named, Problem
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
 from holovitals_pipelines.providers.answers import Answer, Meaning, rule_error
 from holovitals_pipelines.providers.http import VendorHttp
@@ -52,7 +52,8 @@ class Query:
 class Found:
     """What one answer held; `place` is where the search goes on, None at its end.
 
-    `ended` marks the last page of a search that delivered all it counted: nothing is left to do or to check.
+    `ended` marks the last page of a search that delivered all it counted: nothing is left to do or to check. `named` is
+    parallel to `bodies` where they do not say FHIR's way what they are.
     """
 
     bodies: Sequence[bytes] = ()
@@ -63,6 +64,7 @@ class Found:
     partial: bool = False
     place: Mapping[str, Any] | None = None
     ended: bool = False
+    named: Sequence[Named] | None = None
 
 
 @dataclass(slots=True)

@@ -158,6 +158,7 @@ class VendorHttp:
         params: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
         form: FormSource | None = None,
+        content: bytes | None = None,
         judge: Judge | None = None,
         authorized: bool = True,
     ) -> Answer:
@@ -169,7 +170,7 @@ class VendorHttp:
         if params:
             target = target.copy_merge_params(list(params))
         sent = {"Accept": FHIR_JSON, **(headers or {})}
-        call = Call(method, target, operation, sent, form=form, judge=judge, authorized=authorized)
+        call = Call(method, target, operation, sent, form=form, content=content, judge=judge, authorized=authorized)
         return (await self._attempts(call)).answer
 
     async def write(
@@ -188,9 +189,8 @@ class VendorHttp:
         `judge` alone says what an answer means: a TransientError of it is repeated, an OutcomeUnknownError is not.
         Raises OutcomeUnknownError when the answer is lost, and what `judge` makes of any other.
         """
-        sent = {"Accept": FHIR_JSON, **(headers or {})}
-        if content is not None:
-            sent["Content-Type"] = FHIR_JSON
+        named = {} if content is None else {"Content-Type": FHIR_JSON}
+        sent = {"Accept": FHIR_JSON, **named, **(headers or {})}
         timeout = httpx.Timeout(timeout_seconds, pool=None)
         target = self._admitted(url, operation)
         call = Call(method, target, operation, sent, content=content, judge=judge, once=True, timeout=timeout)

@@ -11,12 +11,15 @@ from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef, S
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Provider
 from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.providers.allscripts.adapter import AllscriptsAdapter
 from holovitals_pipelines.providers.answers import NO_TABLE, VendorTable
+from holovitals_pipelines.providers.athenahealth.adapter import AthenaAdapter
 from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
 from holovitals_pipelines.providers.epic import EpicAdapter
 from holovitals_pipelines.providers.epic_errors import EPIC_ERRORS
 from holovitals_pipelines.providers.fhir import FhirAdapter
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.nextgen.adapter import NextGenAdapter
 from holovitals_pipelines.providers.rate import bucket_for
 from holovitals_pipelines.providers.smart import SmartBackend
 
@@ -32,6 +35,9 @@ class _Vendor:
 _VENDORS: dict[Provider, _Vendor] = {
     Provider.FHIR: _Vendor(lambda config, http, resolve_secret: FhirAdapter(config, http)),
     Provider.EPIC: _Vendor(EpicAdapter, EPIC_ERRORS),
+    Provider.ATHENAHEALTH: _Vendor(AthenaAdapter),
+    Provider.ALLSCRIPTS: _Vendor(AllscriptsAdapter),
+    Provider.NEXTGEN: _Vendor(NextGenAdapter),
 }
 
 AVAILABLE = tuple(_VENDORS)

@@ -44,7 +44,13 @@ def _number(digest: str, chart: int, ordinal: int) -> str:
     return str((chart + 1) * 1000 + ordinal)
 
 
-_ID_MAKERS: dict[str, IdMaker] = {"epic": _opaque, "cerner": _number, "nextgen": _number, "eclinicalworks": _number}
+_ID_MAKERS: dict[str, IdMaker] = {
+    "epic": _opaque,
+    "cerner": _number,
+    "eclinicalworks": _number,
+    "allscripts": _number,
+    "athenahealth": _number,
+}
 _MRN_SYSTEMS = {"epic": "urn:oid:1.2.840.114350.1.13.861.1.7.5.737384.14"}
 
 

@@ -1,0 +1,1 @@
+"""Allscripts, now Veradigm, through Unity: actions with parameters instead of resources (vendors.md §6)."""
