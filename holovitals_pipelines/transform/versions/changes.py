@@ -7,7 +7,7 @@ name, and is in the rest if not.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from holovitals_pipelines.fhir.exact import Number
@@ -33,10 +33,31 @@ def apply(changes: Changes, target: Target) -> Document:
         member = Member(name, source.get(name), source.get(f"_{name}"), f"{target.place}.{name}")
         change = changes.get(name)
         if change is not None and (member.value is not None or member.companion is not None):
-            change(target, member)
+            _change(change, target, member)
         else:
             target.put(name, member.value, member.companion, place=member.place)
     return target.document()
+
+
+def _change(change: Change, target: Target, member: Member) -> None:
+    if member.value is None and not isinstance(change, Move | Codes | Keep):
+        target.leave(member)
+        return
+    change(target, member if _is_primitive(member.value) else alone(target, member))
+
+
+def alone(target: Target, member: Member) -> Member:
+    """The member without its companion. Only primitives have one; elsewhere it is a mistake that is kept apart."""
+    if member.companion is None:
+        return member
+    target.leave(replace(member, value=None))
+    return replace(member, companion=None)
+
+
+def _is_primitive(value: Any) -> bool:
+    if type(value) is list:
+        return not any(type(item) is dict for item in value)
+    return type(value) is not dict
 
 
 def same(value: Any, companion: Any) -> Formed:
@@ -84,7 +105,6 @@ class Concept:
     to: str
     system: str
     codes: Collection[str]
-    many: bool = False
 
     def __call__(self, target: Target, member: Member) -> None:
         if type(member.value) is not str:
@@ -119,7 +139,7 @@ class Codes:
             Keep("code")(target, member)
             return
         value = self.spelled.get(member.value, member.value) if type(member.value) is str else member.value
-        Move(self.to, self.form)(target, Member(member.name, value, member.companion, member.place))
+        Move(self.to, self.form)(target, replace(member, value=value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +166,7 @@ class Inside:
         left = [one for one in made if one]
         if left:
             value = left if several else left[0]
-            Move(to, self.form)(target, Member(member.name, value, member.companion, member.place))
+            Move(to, self.form)(target, replace(member, value=value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +182,7 @@ class Dissolve:
         for name in dict.fromkeys(key.removeprefix("_") for key in member.value):
             place = f"{member.place}.{name}"
             inner = Member(name, member.value.get(name), member.value.get(f"_{name}"), place)
-            self.changes.get(name, Target.leave)(target, inner)
+            _change(self.changes.get(name, Target.leave), target, inner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +240,9 @@ def _of_backbone(url: str, kinds: Mapping[str, Any], member: Member, target: Tar
         made = _extensions(name, kinds[name], child, target) if name in kinds else None
         if made is not None:
             inner += made
-        elif name == "extension" and type(child.value) is list:
+        elif name == "extension" and type(child.value) is list and child.companion is None:
             inner += child.value
-        elif name == "id":
+        elif name == "id" and type(child.value) is str and child.companion is None:
             extension["id"] = child.value
         else:
             target.leave(child)
@@ -233,10 +253,10 @@ def _of_backbone(url: str, kinds: Mapping[str, Any], member: Member, target: Tar
 
 def _fits(value: Any, companion: Any, kind: Kind) -> bool:
     """Whether a value has the JSON type of its kind, so that an extension can hold it."""
-    if value is None:
-        return type(companion) is dict
     if not isinstance(kind, str) or kind[0].isupper():
         return type(value) is dict and companion is None and bool(value)
+    if value is None:
+        return type(companion) is dict
     if kind == "boolean":
         return type(value) is bool
     if kind in _NUMBERS:

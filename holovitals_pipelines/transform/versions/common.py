@@ -6,6 +6,7 @@ Law: what stands here is the same in both, down to the path that an extension is
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from holovitals_pipelines.transform.versions.changes import (
     Keep,
     Kind,
     Move,
+    alone,
     as_list,
     concept,
 )
 from holovitals_pipelines.transform.versions.systems import TERMINOLOGY
-from holovitals_pipelines.transform.versions.target import DATA_ABSENT, Member, Target
+from holovitals_pipelines.transform.versions.target import Member, Target, data_absent
 
 CONDITION_CLINICAL = f"{TERMINOLOGY}condition-clinical"
 CONDITION_VERIFICATION = f"{TERMINOLOGY}condition-ver-status"
@@ -64,6 +66,7 @@ def dose(name: str) -> Change:
 
 def related_observations(target: Target, member: Member) -> None:
     """R4 has elements for two kinds of relation; the others are kept."""
+    member = alone(target, member)
     relations = member.value if type(member.value) is list else [member.value]
     for index, relation in enumerate(relations):
         place = f"{member.place}[{index}]"
@@ -76,6 +79,7 @@ def related_observations(target: Target, member: Member) -> None:
 
 def related_documents(target: Target, member: Member) -> None:
     """An identifier, a reference, or both: R4's Reference holds the two."""
+    member = alone(target, member)
     relations = member.value if type(member.value) is list else [member.value]
     for index, relation in enumerate(relations):
         reference = relation.get("ref", {}) if type(relation) is dict else None
@@ -98,6 +102,7 @@ def first(to: str, kind: Kind = "CodeableConcept") -> Change:
         if type(member.value) is not list or not member.value:
             Move(to)(target, member)
             return
+        member = alone(target, member)
         target.put(to, member.value[0], place=member.place)
         if len(member.value) > 1:
             Keep(kind)(target, Member(member.name, member.value[1:], None, member.place))
@@ -122,14 +127,12 @@ SIGNATURE: Changes = {
 }
 
 
-def _protocol(target: Target, member: Member) -> None:
-    Inside(_PROTOCOL, "protocolApplied", _with_dose_number)(target, member)
-
-
 def _with_dose_number(value: Any, companion: Any) -> Formed:
     """R4 requires a number of the dose, and DSTU2 and STU3 may have none."""
-    absent = {"_doseNumberString": {"extension": [DATA_ABSENT]}}
-    return [one if "doseNumberPositiveInt" in one else {**one, **absent} for one in value], companion
+    protocols = value if type(value) is list else [value]
+    return [
+        one if "doseNumberPositiveInt" in one else {**one, "_doseNumberString": data_absent()} for one in protocols
+    ], companion
 
 
 _PROTOCOL: Changes = {
@@ -143,7 +146,7 @@ _PROTOCOL: Changes = {
 IMMUNIZATION: Changes = {
     "date": Move("occurrenceDateTime"),
     "explanation": Dissolve({"reason": Move("reasonCode"), "reasonNotGiven": first("statusReason")}),
-    "vaccinationProtocol": _protocol,
+    "vaccinationProtocol": Inside(_PROTOCOL, "protocolApplied", _with_dose_number),
 }
 
 DOCUMENT_REFERENCE: Changes = {
@@ -183,8 +186,9 @@ def diagnosis(role: str) -> Change:
 
     def lift(target: Target, member: Member) -> None:
         values = member.value if type(member.value) is list else [member.value]
-        use = concept(f"{TERMINOLOGY}diagnosis-role", role)
-        made: list[Document] = [{"condition": value, "use": use} for value in values]
+        alone(target, member)
+        system = f"{TERMINOLOGY}diagnosis-role"
+        made: list[Document] = [{"condition": value, "use": concept(system, role)} for value in values]
         (target.parent or target).put("diagnosis", made)
 
     return lift
@@ -196,16 +200,14 @@ class Substitute:
 
     names: tuple[str, ...]
     member: str
-    value: Any
+    value: Callable[[], Any] = data_absent
 
 
-_ABSENT: Document = {"extension": [DATA_ABSENT]}
-
-NO_CLASS = Substitute(("class",), "class", _ABSENT)
-NO_OCCURRENCE = Substitute(("occurrenceDateTime", "occurrenceString"), "_occurrenceDateTime", _ABSENT)
-UNKNOWN_STATUS = Substitute(("status",), "_status", _ABSENT)
+NO_CLASS = Substitute(("class",), "class")
+NO_OCCURRENCE = Substitute(("occurrenceDateTime", "occurrenceString"), "_occurrenceDateTime")
+UNKNOWN_STATUS = Substitute(("status",), "_status")
 """Where R4's codes have no word for it."""
-NO_STATUS = Substitute(("status",), "status", "unknown")
-NO_INTENT = Substitute(("intent",), "intent", "order")
+NO_STATUS = Substitute(("status",), "status", lambda: "unknown")
+NO_INTENT = Substitute(("intent",), "intent", lambda: "order")
 """An order is an order: DSTU2 had no other intent, and HL7's map says so."""
-NO_SUBJECT = Substitute(("subject",), "subject", _ABSENT)
+NO_SUBJECT = Substitute(("subject",), "subject")

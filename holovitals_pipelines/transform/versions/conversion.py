@@ -15,7 +15,7 @@ from holovitals_pipelines.fhir.resource_types import RESOURCE_TYPES
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.model.writing import Document
-from holovitals_pipelines.transform.unmapped import keep_unmapped, take_unmapped
+from holovitals_pipelines.transform.unmapped import UNMAPPED, keep_unmapped
 from holovitals_pipelines.transform.versions import dstu2, stu3
 from holovitals_pipelines.transform.versions.changes import Changes, apply
 from holovitals_pipelines.transform.versions.common import Substitute
@@ -67,7 +67,8 @@ def to_r4(document: Document, source_format: SourceFormat) -> Converted:
             remedy="Set the connection's format to FHIR_STU3 or FHIR_DSTU2, or leave it out.",
         )
     resource_type = document.get("resourceType")
-    if type(resource_type) is not str or resource_type not in version.resources:
+    resource_type = resource_type if type(resource_type) is str else ""
+    if resource_type not in version.resources:
         raise ConfigurationError(
             "there is no conversion to FHIR R4 for this resource type",
             code="version.unsupported_type",
@@ -76,10 +77,21 @@ def to_r4(document: Document, source_format: SourceFormat) -> Converted:
         )
     report = Report(version.extension_base)
     made = _convert(_with_datatypes(document, version, report, resource_type), version, report, resource_type)
-    if report.rest:
-        made, held = take_unmapped(made)
-        made = keep_unmapped(made, {**(held or {}), **report.rest})
-    return Converted(made, tuple(report.findings))
+    return Converted(_with_rest(made, report), tuple(report.findings))
+
+
+def _with_rest(made: Document, report: Report) -> Document:
+    """With the unmapped rest in its extension; one that the source brought along is kept within it."""
+    if not report.rest:
+        return made
+    extensions = made.get("extension", [])
+    if type(extensions) is not list:
+        report.keep("extension", extensions)
+        made, extensions = {**made, "extension": []}, []
+    earlier = [item for item in extensions if type(item) is dict and item.get("url") == UNMAPPED]
+    if earlier:
+        report.keep(UNMAPPED, earlier)
+    return keep_unmapped(made, report.rest)
 
 
 _NAMED = RESOURCE_TYPES | frozenset(dstu2.RENAMED)
@@ -97,7 +109,7 @@ def _convert(source: Document, version: _Version, report: Report, place: str) ->
     made["resourceType"] = version.renamed.get(resource_type, resource_type)
     for missing in version.missing.get(resource_type, ()):
         if not any(name in made or f"_{name}" in made for name in missing.names):
-            made[missing.member] = missing.value
+            made[missing.member] = missing.value()
             report.find(ABSENT, f"{place}.{missing.names[0]}")
     return made
 

@@ -153,7 +153,7 @@ def _class(target: Target, member: Member) -> None:
 
 
 _HOSPITALIZATION: Changes = {
-    # unverified: HL7's maps have no place for these two; R4's roles AD and DD say the same.
+    # unverified: STU3 dropped these two, and no map of HL7 has them in R4; its roles AD and DD say the same.
     "admittingDiagnosis": diagnosis("AD"),
     "dischargeDiagnosis": diagnosis("DD"),
 }
@@ -164,7 +164,7 @@ _ENCOUNTER: Changes = {
     "incomingReferral": Move("basedOn"),
     "appointment": Move("appointment", as_list),
     "reason": Move("reasonCode"),
-    # unverified: HL7's map leaves it out; R4 defines reasonReference by the same words.
+    # unverified: STU3 dropped it, and no map of HL7 has it in R4; reasonReference is defined by the same words.
     "indication": Move("reasonReference"),
     "hospitalization": Inside(_HOSPITALIZATION),
 }

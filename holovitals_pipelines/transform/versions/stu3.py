@@ -163,7 +163,7 @@ RESOURCES: Mapping[str, Changes] = MappingProxyType(
         "Appointment": _APPOINTMENT,
         "Condition": _CONDITION,
         "DiagnosticReport": _DIAGNOSTIC_REPORT,
-        "DocumentReference": DOCUMENT_REFERENCE,
+        "DocumentReference": {**DOCUMENT_REFERENCE, "docStatus": Codes("docStatus", {}, without=("appended",))},
         "Encounter": _ENCOUNTER,
         "Immunization": _IMMUNIZATION,
         "Location": {"type": Move("type", as_list)},

@@ -16,10 +16,11 @@ UNCONVERTED = "version.not_convertible"
 ABSENT = "version.required_absent"
 UNKNOWN_CODE = "version.unknown_code"
 
-DATA_ABSENT: Document = {
-    "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
-    "valueCode": "unknown",
-}
+
+def data_absent() -> Document:
+    """What stands for a required value that the source has not."""
+    url = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+    return {"extension": [{"url": url, "valueCode": "unknown"}]}
 
 
 @dataclass
@@ -32,6 +33,15 @@ class Report:
 
     def find(self, code: str, place: str) -> None:
         self.findings[code, without_indexes(place)] = None
+
+    def keep(self, place: str, value: Any) -> None:
+        """In the rest, beside what is there from the same place."""
+        number = 1
+        key = place
+        while key in self.rest:
+            number += 1
+            key = f"{place}#{number}"
+        self.rest[key] = value
 
 
 def without_indexes(place: str) -> str:
@@ -77,11 +87,10 @@ class Target:
                 self._members[name] = value
             if companion is not None:
                 self._members[f"_{name}"] = companion
-        elif type(present[0]) is list and type(value) is list:
+        elif _are_lists(*present) and _are_lists(value, companion):
             self._members[name] = present[0] + value
             if present[1] is not None or companion is not None:
-                before = present[1] if present[1] is not None else [None] * len(present[0])
-                self._members[f"_{name}"] = before + (companion if companion is not None else [None] * len(value))
+                self._members[f"_{name}"] = _aligned(*present) + _aligned(value, companion)
         elif (value, companion) != present:
             self.leave(Member(name, value, companion, place or f"{self.place}.{name}"))
 
@@ -96,10 +105,10 @@ class Target:
     def leave(self, member: Member) -> None:
         """Into the rest, as it came."""
         if member.value is not None:
-            self.report.rest[member.place] = member.value
+            self.report.keep(member.place, member.value)
         if member.companion is not None:
             head, _, name = member.place.rpartition(".")
-            self.report.rest[f"{head}._{name}"] = member.companion
+            self.report.keep(f"{head}._{name}", member.companion)
         self.report.find(UNCONVERTED, member.place)
 
     def override(self, name: str, code: str) -> None:
@@ -112,12 +121,23 @@ class Target:
         for name, code in self._overrides.items():
             self._override(name, code)
         if self._extensions:
+            if type(self._members.get("extension", [])) is not list:
+                self.leave(Member("extension", self._members.pop("extension"), None, f"{self.place}.extension"))
             self.put("extension", self._extensions)
         return self._members
 
     def _override(self, name: str, code: str) -> None:
-        before = self.source.get(name)
-        if before != code and type(before) is str and name in self._members:
-            path = Member(name, before, None, f"{self.place}.{name}").path
-            self._extensions.append({"url": f"{self.report.extension_base}{path}", "valueCode": before})
+        before = Member(name, self.source.get(name), None, f"{self.place}.{name}")
+        if type(before.value) is str and before.value != code and name in self._members:
+            self._extensions.append({"url": f"{self.report.extension_base}{before.path}", "valueCode": before.value})
+        elif type(before.value) is not str and before.value is not None:
+            self.leave(before)
         self._members[name] = code
+
+
+def _are_lists(value: Any, companion: Any) -> bool:
+    return type(value) is list and (companion is None or type(companion) is list)
+
+
+def _aligned(value: Any, companion: Any) -> list[Any]:
+    return list(companion) if companion is not None else [None] * len(value)
