@@ -19,7 +19,7 @@ from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.rule_batches import RuleBatches
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.fhir.validation import check_structure
-from holovitals_pipelines.model.vocabulary import Direction, Provider
+from holovitals_pipelines.model.vocabulary import Direction, Provider, SourceFormat
 from holovitals_pipelines.transform.fields import fields_table
 from holovitals_pipelines.transform.plan import target_column
 from holovitals_pipelines.transform.reading import RuleSetReady
@@ -116,9 +116,14 @@ def refused(provider: Provider, kind: str, source: Any) -> list[tuple[str, str]]
     return findings(result)
 
 
+def native_rule_sets() -> tuple[RuleSetReady, ...]:
+    """All but those of CDA documents, which are no vendor's (tests/transform/cda)."""
+    return tuple(ready for ready in shipped_rule_sets() if ready.rules.source_format is not SourceFormat.CDA)
+
+
 def examples() -> Iterator[Any]:
     root = files("holovitals_pipelines.transform").joinpath("rule_sets")
-    for ready in shipped_rule_sets():
+    for ready in native_rule_sets():
         outbound = ".outbound" if ready.rules.direction is Direction.OUTBOUND else ""
         file = root.joinpath(ready.rules.provider, f"{ready.rules.resource_type}{outbound}.examples.yml")
         if file.is_file():
@@ -179,7 +184,7 @@ def sent_back(provider: Provider, document: Json) -> Json:
 
 
 def test_each_vendor_has_rule_sets_for_these_types_and_each_is_found() -> None:
-    ready = shipped_rule_sets()
+    ready = native_rule_sets()
     assert {
         provider: {
             one.rules.resource_type
@@ -196,7 +201,7 @@ def test_each_vendor_has_rule_sets_for_these_types_and_each_is_found() -> None:
 
 def test_every_inbound_rule_set_is_strict_keeps_what_it_does_not_read_and_has_examples() -> None:
     shown = {param.values[0].name for param in EXAMPLES}
-    for ready in shipped_rule_sets():
+    for ready in native_rule_sets():
         assert ready.rules.options.strict_mode
         if ready.rules.direction is Direction.INBOUND:
             assert ready.rules.options.preserve_unmapped
@@ -223,7 +228,7 @@ def test_nothing_of_an_example_is_dropped(ready: RuleSetReady, example: Json) ->
 @pytest.mark.parametrize("provider", INBOUND)
 def test_batches_make_the_same_of_the_examples(provider: Provider) -> None:
     analysis, tables = Analysis(duckdb.connect()), shipped_tables()
-    for ready in shipped_rule_sets():
+    for ready in native_rule_sets():
         sources = [param.values[1]["source"] for param in EXAMPLES if param.values[0] is ready]
         if ready.rules.provider is not provider or not sources:
             continue

@@ -217,6 +217,7 @@ def test_a_shipped_table_is_what_it_was_when_it_was_named() -> None:
 
 
 HASHES = {
+    "cda_systems@1": "824f87426a0f",
     "unit_spellings@1": "4b7b3cebd3c5",
     "us_states@1": "c15b6618a94f",
     "v2_administrative_sex@1": "0b0af5c4dd99",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
@@ -19,7 +19,7 @@ from holovitals_pipelines.model.vocabulary import ErrorSeverity
 from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.transform.cda.elements import V3, as_document, narrative, plain_text, unresolved
 from holovitals_pipelines.transform.cda.identity import hash_of, id_of
-from holovitals_pipelines.transform.cda.statements import Statement, kind_of, statements, without_statements
+from holovitals_pipelines.transform.cda.statements import Linked, Statement, kind_of, statements, without_statements
 from holovitals_pipelines.transform.cda.xml_tree import read_xml, write_xml
 
 _SOURCE: Final = "cda"
@@ -43,6 +43,9 @@ class _Context:
     document: Document
     patient: Document
     texts: Mapping[str, str]
+    section: Document = field(default_factory=dict)
+    containers: dict[int, Document] = field(default_factory=dict)
+    """What acts and organizers of the section say, by identity: each is read once, however many statements it has."""
 
 
 def read_cda(body: bytes) -> CdaDocument:
@@ -94,10 +97,10 @@ class _Collected:
         named: dict[str, list[Document]] = defaultdict(list)
         for record in records:
             named[record["id"]].append(record)
+        shared = {id for id, same in named.items() if any(one["entry"] != same[0]["entry"] for one in same[1:])}
         apart: dict[str, Document] = {}
         for record in records:
-            others = named[record["id"]]
-            if any(other["entry"] != record["entry"] for other in others):
+            if record["id"] in shared:
                 record = {**record, "id": hash_of(record["id"], record["entry"])}
                 self.findings.append(_finding("cda.shared_id", record, resource_type))
             if record["id"] in apart:
@@ -156,13 +159,14 @@ def _read_body(body: Element, context: _Context, collected: _Collected) -> None:
 def _read_section(section: Element, context: _Context, collected: _Collected) -> None:
     known = 0
     unknown: list[Element] = []
+    context = replace(context, section=_about_section(section, context.texts), containers={})
     for entry in section.iterfind(f"{V3}entry"):
         found = list(statements(entry))
         known += len(found)
         if not found:
             unknown.append(entry)
         for statement in found:
-            _add(statement, _about_section(section, context.texts), context, collected)
+            _add(statement, context, collected)
     if known:
         collected.findings += [_problem("cda.entry", write_xml(entry)) for entry in unknown]
     elif unknown or _says_something(section):
@@ -180,20 +184,20 @@ def _about_section(section: Element, texts: Mapping[str, str]) -> Document:
     return as_document(_without(section, f"{V3}entry", f"{V3}component", f"{V3}text"), texts)
 
 
-def _add(statement: Statement, section: Document, context: _Context, collected: _Collected) -> None:
+def _add(statement: Statement, context: _Context, collected: _Collected) -> None:
     kind, texts = statement.resource_type, context.texts
-    entry = as_document(statement.element, texts)
-    around = _around(statement.containers, texts)
-    id = id_of(entry.get("id", ())) or hash_of(kind, context.patient["id"], entry, around or {})
+    entry = as_document(statement.linked.element, texts)
+    around = _around(statement.containers, context)
+    own_id = id_of(entry.get("id", ())) or hash_of(kind, context.patient["id"], entry, around)
     record: Document = {
-        "id": id,
+        "id": own_id,
         "document": context.document,
         "patient": context.patient,
-        "section": section,
+        "section": context.section,
         "entry": entry,
+        **_link(statement.linked, texts),
+        **around,
     }
-    if around is not None:
-        record["container"] = around
     if statement.within is not None:
         outer = id_of(as_document(one, texts) for one in statement.within.iterfind(f"{V3}id"))
         record["within"] = {"type": kind_of(statement.within)} | ({} if outer is None else {"id": outer})
@@ -202,13 +206,24 @@ def _add(statement: Statement, section: Document, context: _Context, collected: 
         collected.findings.append(_finding("cda.reference", record, kind))
 
 
-def _around(containers: tuple[Element, ...], texts: Mapping[str, str]) -> Document | None:
-    """The nearest act or organizer, with the one around it as its `container`, and so on."""
-    around: Document | None = None
+def _around(containers: tuple[Linked, ...], context: _Context) -> Document:
+    """The nearest act or organizer as `container`, with the one around it as its own, and so on."""
+    around: Document = {}
     for container in reversed(containers):
-        outer = {} if around is None else {"container": around}
-        around = {**as_document(without_statements(container), texts), **outer}
+        said = context.containers.get(id(container.element))
+        if said is None:
+            said = as_document(without_statements(container.element), context.texts) | _link(container, context.texts)
+            context.containers[id(container.element)] = said
+        around = {"container": {**said, **around}}
     return around
+
+
+def _link(linked: Linked, texts: Mapping[str, str]) -> Document:
+    """What is said of how something stands where it stands, as `link`."""
+    copy = Element(linked.link.tag, linked.link.attrib)
+    copy.extend(child for child in linked.link if child is not linked.element)
+    said = as_document(copy, texts)
+    return {"link": said} if said else {}
 
 
 def _without(element: Element, *tags: str) -> Element:

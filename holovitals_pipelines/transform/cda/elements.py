@@ -22,7 +22,6 @@ CHARACTERS: Final = "characters"
 """The text of an element; of one that refers to the narrative, what stands there."""
 _XSI_TYPE: Final = "xsi_type"
 _BREAKS: Final = frozenset({"br", "paragraph", "item", "tr", "caption", "list", "table", "td", "th"})
-_FOLLOWED: Final = frozenset({"originalText", "text"})
 
 
 def member(tag: str) -> str:
@@ -48,7 +47,6 @@ def plain_text(element: Element) -> str:
 
 def as_document(element: Element, texts: Mapping[str, str]) -> Document:
     """An element as JSON. Child elements are always lists; a member that is both attribute and element keeps both."""
-    name = member(element.tag)
     children: dict[str, Any] = {}
     for child in element:
         if isinstance(child.tag, str):
@@ -59,9 +57,7 @@ def as_document(element: Element, texts: Mapping[str, str]) -> Document:
             2
         ]  # the prefix is the sender's, not the standard's
     document: Document = {f"@{key}" if key in children else key: value for key, value in attributes.items()}
-    own = _own_text(element)
-    if name in _FOLLOWED:
-        own = _follow(own, children.get("reference", []), texts)
+    own = _follow(_own_text(element), _references(children), texts)
     if own:
         document[f"@{CHARACTERS}" if CHARACTERS in document or CHARACTERS in children else CHARACTERS] = own
     return {**document, **children}
@@ -73,21 +69,20 @@ def unresolved(document: Any) -> int:
         return sum(map(unresolved, document))
     if type(document) is not dict:
         return 0
-    missing = sum(
-        1
-        for name in _FOLLOWED
-        for holder in document.get(name, ())
-        if type(holder) is dict
-        for reference in holder.get("reference", ())
-        if str(reference.get("value", "")).startswith("#") and CHARACTERS not in (*holder, *reference)
-    )
+    missing = sum(1 for reference in _references(document) if CHARACTERS not in (*document, *reference))
     return missing + sum(map(unresolved, document.values()))
+
+
+def _references(document: Mapping[str, Any]) -> list[Document]:
+    """An element's references into the narrative; elements of this name that refer to other acts are none."""
+    found = document.get("reference", ())
+    return [one for one in found if type(one) is dict and str(one.get("value", "")).startswith("#")]
 
 
 def _follow(own: str, references: list[Document], texts: Mapping[str, str]) -> str:
     """The element's own text, or the narrative's; where it has both, the narrative's stands with the reference."""
     for reference in references:
-        told = texts.get(str(reference.get("value", "")).removeprefix("#"), "")
+        told = texts.get(reference["value"].removeprefix("#"), "")
         if told and not own:
             own = told
         elif told and told != own:

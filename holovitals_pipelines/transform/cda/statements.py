@@ -37,10 +37,18 @@ LINKS: Final = (f"{V3}entryRelationship", f"{V3}component")
 
 
 @dataclass(frozen=True, slots=True)
+class Linked:
+    """A statement, act or organizer, and the `entry`, `entryRelationship` or `component` that it stands in."""
+
+    link: Element
+    element: Element
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     resource_type: str
-    element: Element
-    containers: tuple[Element, ...]
+    linked: Linked
+    containers: tuple[Linked, ...]
     """The acts and organizers around it, the nearest first: they hold what their statements share."""
     within: Element | None
     """The statement it is a part of: the encounter of a diagnosis."""
@@ -58,7 +66,7 @@ def kind_of(element: Element) -> str | None:
 def statements(entry: Element) -> Iterator[Statement]:
     """The known statements of an `entry` element, in their order."""
     for element in entry:
-        yield from _known(element, (), None)
+        yield from _known(Linked(entry, element), (), None)
 
 
 def without_statements(container: Element) -> Element:
@@ -69,17 +77,18 @@ def without_statements(container: Element) -> Element:
     return copy
 
 
-def _known(element: Element, containers: tuple[Element, ...], within: Element | None) -> Iterator[Statement]:
+def _known(linked: Linked, containers: tuple[Linked, ...], within: Element | None) -> Iterator[Statement]:
+    element = linked.element
     resource_type = kind_of(element)
     if resource_type is not None:
-        yield Statement(resource_type, element, containers, within)
+        yield Statement(resource_type, linked, containers, within)
         containers, within = (), element
     else:
-        containers = (element, *containers)
+        containers = (linked, *containers)
     for link in element:
         if link.tag in LINKS:
             for inner in link:
-                yield from _known(inner, containers, within)
+                yield from _known(Linked(link, inner), containers, within)
 
 
 def _holds_statement(link: Element) -> bool:
