@@ -1,154 +1,104 @@
-"""The `holovitals` command: every sub-command opens the home, does one thing and says what came of it."""
+"""The `holovitals` command: every sub-command opens the home, does one thing and says what came of it.
+
+Law: a sub-command is imported when it is called; its line here is the first sentence of its own help.
+"""
 
 from __future__ import annotations
 
 import sys
-import traceback
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic.fields import FieldInfo
 
 from holovitals_pipelines import __version__
-from holovitals_pipelines.cli import (
-    audit_commands,
-    conflicts_commands,
-    connections_commands,
-    demo_command,
-    jobs_commands,
-    links_commands,
-    records_commands,
-    rules_commands,
-    sync_commands,
-    ui_command,
-)
-from holovitals_pipelines.cli.output import (
-    FAILED,
-    console,
-    explain,
-    print_json,
-    readable_errors,
-    say,
-)
-from holovitals_pipelines.engine.failure import failure_of
-from holovitals_pipelines.engine.home import Home, open_home
-from holovitals_pipelines.engine.maintenance import damaged_parts, sweep_landing_zone
-from holovitals_pipelines.model.errors import HoloVitalsError, StoreError
-from holovitals_pipelines.settings import Settings, redacted
+from holovitals_pipelines.cli.on_demand import OnDemand, OnDemandGroup
+
+
+class Commands(OnDemandGroup):
+    on_demand = (
+        OnDemand(
+            "demo",
+            "demo_command:demo",
+            "Keep a local store in two-way sync with simulated vendors, as Dagster runs, and show what happened.",
+        ),
+        OnDemand(
+            "sandbox",
+            "demo_command:sandbox",
+            "Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.",
+        ),
+        OnDemand("ui", "ui_command:ui", "Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it."),
+        OnDemand(
+            "sync",
+            "sync_commands:sync",
+            "Run the main job: extract, validate, reconcile, commit, write back, statistics.",
+        ),
+        OnDemand(
+            "writeback",
+            "sync_commands:writeback",
+            "Decide what is marked and send what waits, without reading anything else from the vendor.",
+        ),
+        OnDemand(
+            "anti-entropy",
+            "sync_commands:anti_entropy",
+            "Compare ids and hashes of both sides in full, bring in what differs, and count what incremental syncs "
+            "missed.",
+        ),
+        OnDemand(
+            "quarantine",
+            "jobs_commands:quarantine",
+            "Resources that were refused and are kept: where they came from, the rule they broke, what to do.",
+        ),
+        OnDemand(
+            "standing",
+            "sync_commands:standing",
+            "List what differs between here and a vendor, and stays so: the vendor's API takes no write there.",
+        ),
+        OnDemand("stats", "jobs_commands:stats", "What the newest job of every connection did."),
+        OnDemand(
+            "doctor",
+            "upkeep_commands:doctor",
+            "List every setting with its value and say whether each store can be opened.",
+        ),
+        OnDemand("sweep", "upkeep_commands:sweep", "Remove files that killed workers left in the landing zone."),
+        OnDemand("connections", "connections_commands:app", "List connections, and try whether one can be reached."),
+        OnDemand("jobs", "jobs_commands:app", "List sync jobs, show one, cancel one."),
+        OnDemand(
+            "conflicts",
+            "conflicts_commands:conflicts_app",
+            "List conflicts, look at one side by side, decide it, undo it.",
+        ),
+        OnDemand(
+            "records",
+            "records_commands:records_app",
+            "Find records, read them, edit them, see their versions and links, put them back.",
+        ),
+        OnDemand(
+            "links",
+            "links_commands:links_app",
+            "Link a record to a vendor's resource, have it created there, or end the link.",
+        ),
+        OnDemand(
+            "rules",
+            "rules_commands:rules_app",
+            "Check rule sets, try them on records, compare them, run their examples, keep them in versions.",
+        ),
+        OnDemand(
+            "audit",
+            "audit_commands:audit_app",
+            "Verify the log of all changes, look at it, sign it, export it.",
+        ),
+    )
+
 
 app = typer.Typer(
     name="holovitals",
+    cls=Commands,
     help="Keep a local clinical store in agreement with EHR vendors.\n\n"
     "New here? `holovitals demo`, then `holovitals ui`. Every command has `--help`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they print what exceptions say, which could be health data; see main
     rich_markup_mode="markdown",
 )
-app.command("demo")(demo_command.demo)
-app.command("sandbox")(demo_command.sandbox)
-app.command("ui")(ui_command.ui)
-app.command("sync")(sync_commands.sync)
-app.command("writeback")(sync_commands.writeback)
-app.command("anti-entropy")(sync_commands.anti_entropy)
-app.add_typer(connections_commands.app, name="connections")
-app.add_typer(jobs_commands.app, name="jobs")
-app.command("quarantine")(jobs_commands.quarantine)
-app.command("standing")(sync_commands.standing)
-app.add_typer(conflicts_commands.conflicts_app, name="conflicts")
-app.add_typer(records_commands.records_app, name="records")
-app.add_typer(links_commands.links_app, name="links")
-app.add_typer(rules_commands.rules_app, name="rules")
-app.add_typer(audit_commands.audit_app, name="audit")
-app.command("stats")(jobs_commands.stats)
-
-AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
-
-
-@app.command()
-def doctor(
-    verify: Annotated[
-        bool, typer.Option("--verify", help="read every landing-zone part and compare checksums")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List every setting with its value and say whether each store can be opened.
-
-    Passwords are never shown. Exit code 1 when something cannot be opened, or is damaged.
-    """
-    with readable_errors(as_json):
-        settings = Settings()
-    values = {
-        f"HOLOVITALS_{name.upper()}": {"value": _shown(settings, name), "about": field.description or ""}
-        for name, field in _fields().items()
-    }
-    found: dict[str, Any] = {}
-    failure: HoloVitalsError | None = None
-    try:
-        with open_home(settings) as home:
-            found = {
-                "home": str(settings.root),
-                "database": home.database.place,
-                "landing zone": redacted(settings.resolved_landing_url),
-                "connections": list(home.connections),
-            }
-            if verify:
-                _verify(home)
-                found["landing zone parts"] = "all as they were written"
-    except HoloVitalsError as error:
-        failure = error
-    if as_json:
-        problem = {"code": failure.code, "message": str(failure)} if failure else None
-        print_json({"settings": values, "found": found, "problem": problem})
-    else:
-        for name, setting in values.items():
-            console.print(f"[bold]{name}[/] = ", end="")
-            say(console, setting["value"])
-            say(console, f"  {setting['about']}")
-        console.print()
-        for name, value in found.items():
-            shown = ", ".join(value) or "none declared" if isinstance(value, list) else value
-            console.print("[green]✓[/] ", end="")
-            say(console, f"{name}: {shown}")
-        if failure:
-            explain(failure)
-    if failure:
-        raise typer.Exit(FAILED)
-
-
-def _verify(home: Home) -> None:
-    damaged = damaged_parts(home)
-    if damaged:
-        raise StoreError(
-            f"{len(damaged)} parts are missing or damaged: {', '.join(damaged[:5])}{' …' if len(damaged) > 5 else ''}",
-            code="landing.damaged",
-            place=redacted(home.settings.resolved_landing_url),
-            remedy="restore them from backup; the records made of them are whole in the operational store",
-        )
-
-
-def _fields() -> dict[str, FieldInfo]:
-    return dict(Settings.model_fields)
-
-
-def _shown(settings: Settings, name: str) -> str:
-    if name == "database_url":
-        return settings.redacted_database_url()
-    value = getattr(settings, name)
-    return "default" if value is None else redacted(str(value))
-
-
-@app.command()
-def sweep(as_json: AsJson = False) -> None:
-    """Remove files that killed workers left in the landing zone.
-
-    Only files older than an hour that no job has registered: nobody can see those. Safe at any time.
-    """
-    with readable_errors(as_json), open_home() as home:
-        removed = sweep_landing_zone(home)
-    if as_json:
-        print_json({"removed": removed})
-    else:
-        console.print(f"{len(removed)} unregistered files removed from the landing zone.")
 
 
 @app.callback(invoke_without_command=True)
@@ -156,7 +106,7 @@ def version(
     context: typer.Context, show: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False
 ) -> None:
     if show:
-        console.print(f"holovitals {__version__}", highlight=False)
+        typer.echo(f"holovitals {__version__}")
         raise typer.Exit
 
 
@@ -165,6 +115,11 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001 the last resort
+        import traceback
+
+        from holovitals_pipelines.cli.output import FAILED, explain
+        from holovitals_pipelines.engine.failure import failure_of
+
         explain(failure_of(error))
         sys.stderr.writelines(traceback.format_tb(error.__traceback__))
         sys.exit(FAILED)

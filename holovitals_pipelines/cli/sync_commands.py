@@ -20,11 +20,9 @@ from holovitals_pipelines.cli.output import (
     say,
 )
 from holovitals_pipelines.cli.progress import StageBars
-from holovitals_pipelines.engine.anti_entropy import compare_sides
 from holovitals_pipelines.engine.home import Home, open_home
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.standing import list_standing
-from holovitals_pipelines.engine.sync import run_sync
 from holovitals_pipelines.model.errors import HoloVitalsError
 from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest
 from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, JobStatus, JobType
@@ -108,6 +106,8 @@ def anti_entropy(connections: Connections = None, as_json: AsJson = False) -> No
     holovitals anti-entropy clinic
     ```
     """
+    from holovitals_pipelines.engine.anti_entropy import compare_sides
+
     with readable_errors(as_json), open_home() as home, StageBars(errors) as bars:
         found = [compare_sides(home, name, progress=bars) for name in _named(home, connections)]
     if as_json:
@@ -167,6 +167,8 @@ def _run(home: Home, requests: Sequence[SyncRequest]) -> list[JobReport]:
 
 def _one(home: Home, request: SyncRequest, progress: Progress) -> JobReport:
     """The report of the job; for one that could not begin, a report that says why, so that the others go on."""
+    from holovitals_pipelines.engine.sync import run_sync  # all of the sync; `standing` and every `--help` need none
+
     try:
         return run_sync(home, request, progress=progress)
     except HoloVitalsError as error:

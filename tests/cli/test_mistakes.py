@@ -165,9 +165,9 @@ def test_doctor_lists_every_setting_even_when_a_store_cannot_be_opened(run: Run)
 
 def test_an_exception_nobody_expected_is_shown_without_what_it_says() -> None:
     broken = (
-        "from holovitals_pipelines.cli import app\n"
+        "from holovitals_pipelines.cli import app, upkeep_commands\n"
         "def fail(*_): raise ValueError('family name of a patient')\n"
-        "app.open_home = fail\n"
+        "upkeep_commands.open_home = fail\n"
         "import sys; sys.argv = ['holovitals', 'sweep']; app.main()\n"
     )
     ended = subprocess.run([sys.executable, "-c", broken], capture_output=True, text=True, check=False)
