@@ -51,6 +51,7 @@ class RuleSetReady:
     record: Relation
     lists: tuple[ListRelation, ...]
     assembly: Assembly
+    volatile: tuple[SourcePath, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,7 +75,16 @@ def read_rule_set(text: str, place: str, functions: Functions, tables: Tables) -
             raise lined.refusal((*path, "id"), f"{group.id!r} is the name of another group")
         ready = _relation(group, path, lined, functions, tables, rules)
         lists.append(ListRelation(ready.reader, ready.plan, group.id, _path(group, path, lined)))
-    return RuleSetReady(rules, _hash(rules, tables), record, tuple(lists), _assembly(rules, record, lists, lined))
+    volatile = tuple(_volatile(path, index, lined) for index, path in enumerate(rules.volatile))
+    assembly = _assembly(rules, record, lists, lined)
+    return RuleSetReady(rules, _hash(rules, tables), record, tuple(lists), assembly, volatile)
+
+
+def _volatile(path: str, index: int, lined: Lined) -> SourcePath:
+    try:
+        return compile_path(path)
+    except ConfigurationError as error:
+        raise lined.refusal(("volatile", index), error.message) from None
 
 
 def _check_types(rules: RuleSet, lined: Lined) -> None:

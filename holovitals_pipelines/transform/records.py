@@ -52,6 +52,7 @@ def compile_rule_set(ready: RuleSetReady) -> Callable[[Document], Transformed]:
         if keeps_rest:
             known = taken_fields(ready.record.plan, source, problems, result)
             taken = ready.record.reader.places(document, known)
+            taken += [place for path in ready.volatile for place in path.places(document)]
         items: dict[str, list[Row]] = {}
         for one, run_item in lists:
             rows = items.setdefault(one.id, [])

@@ -227,4 +227,7 @@ class RuleSet(RuleGroup):
     source_format: SourceFormat
     target_format: SourceFormat = SourceFormat.FHIR_R4
     options: Options = Options()
+    volatile: tuple[str, ...] = ()
+    """Paths of what is no content: a change of it is no change of the record, so it is not kept in the rest either. The
+    record as it was sent stays in the landing zone."""
     groups: tuple[ListGroup, ...] = ()

@@ -65,6 +65,18 @@ def test_a_value_that_no_target_holds_is_in_the_rest(rules: str, rest: dict[str,
     assert take_unmapped(made_of.document)[1] == rest
 
 
+def test_what_is_no_content_is_not_in_the_rest() -> None:
+    rules = FIELD + "  - {id: r, type: FIELD_MAPPING, source: a, target: gender}\nvolatile: [changed.at, b]"
+    result = made(rules, {"a": "x", "b": "1", "changed": {"at": "now", "by": "ann"}})
+    assert take_unmapped(result.document)[1] == {"changed": {"by": "ann"}}
+
+
+def test_a_volatile_path_is_checked_with_its_line() -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        made("volatile:\n  - a\n  - name.select(x)", {})
+    assert refused.value.place == "rules.yml:9"
+
+
 def test_a_list_s_item_is_taken_by_itself() -> None:
     rules = (
         "groups:\n  - {id: g, each: phones, into: telecom, source: {n: n, k: k}, rules: [\n"

@@ -157,18 +157,21 @@ def without(value: Any, path: tuple[str | int, ...]) -> Any:
 def dropped(provider: Provider, kind: str, source: Json) -> list[tuple[str | int, ...]]:
     """The places of values without which the same comes out: those that the rules read and make nothing of.
 
-    What says nothing is none: nulls, blanks, ids of zeros, flags that are not set, and links made of the ids. Nor are
-    the patient and the site that the adapter adds.
+    What says nothing is none: nulls, blanks, ids of zeros and flags that are not set. Nor is what the rule set calls
+    volatile, nor are the patient and the site that the adapter adds.
     """
     whole = plain(transformed(provider, kind, source).document)
     wrapped = "item" in source
+    ready = rule_set_for(provider, kind)
+    assert ready is not None
+    volatile = [place for one in ready.volatile for place in one.places(source)]
     nothing = (None, False, 0, "0", NO_GUID)
     return [
         path
         for path, value in leaves(source)
         if not (wrapped and path[0] != "item")
         and not (value in nothing or (isinstance(value, str) and not value.strip()))
-        and "_links" not in path
+        and not any(path[: len(place)] == place for place in volatile)
         and plain(transformed(provider, kind, without(source, path)).document) == whole
     ]
 

@@ -183,20 +183,20 @@ async def _create(desk: Desk, intent: StoredIntent, body: bytes) -> _Outcome:
     sent = Side(body)
     identifiers = identifiers_to_find(desk, intent, sent)
     ours = any(system == SYSTEM for system, _ in identifiers)
-    hits = await _found_before(desk, intent, identifiers)
+    hits = await _found(desk, intent, identifiers)
     if hits:
         return _AlreadyThere(hits, ours)
     try:
         written = await desk.vendor.create(intent.resource_type, body, identifiers)
     except DuplicateError as error:
         names = business_identifiers(sent.document)
-        hits = await desk.vendor.find(intent.resource_type, names) if names else ()
+        hits = await _found(desk, intent, names)
         return _AlreadyThere(hits, ours=False) if hits else error
     return await confirm(desk, intent, written)
 
 
-async def _found_before(desk: Desk, intent: StoredIntent, identifiers: Sequence[Identifier]) -> Sequence[Present]:
-    """What is there already; a vendor that refuses such a search cannot be asked, and the create itself will tell."""
+async def _found(desk: Desk, intent: StoredIntent, identifiers: Sequence[Identifier]) -> Sequence[Present]:
+    """What is there already; a vendor that refuses such a search cannot be asked, and the create itself tells."""
     if not identifiers:
         return ()
     try:
