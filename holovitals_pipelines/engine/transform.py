@@ -184,6 +184,13 @@ def _validate(
                 continue
             warnings += 1
         passed.append(index)
+    if len(passed) + len(refusals) + len(known) != len(sources):
+        raise JobError(
+            "the batch is not accounted for: in = out + unchanged + quarantined does not hold; nothing of it was kept",
+            code="transform.uneven",
+            place=f"{session.place}, {resource_type}",
+            remedy="report this: it is a defect; the extract is untouched in the landing zone",
+        )
     written = _parts(session, resource_type, rows, converted, hashes, passed, conversion)
     with session.transaction() as transaction:
         session.register(transaction, written)

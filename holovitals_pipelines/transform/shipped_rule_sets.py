@@ -24,9 +24,7 @@ _FOLDER = files("holovitals_pipelines.transform").joinpath("rule_sets")
 def shipped_rule_sets() -> tuple[RuleSetReady, ...]:
     """All of them, by provider and file name. Read and planned once."""
     functions, tables = shipped_functions(), shipped_tables()
-    return tuple(
-        read_rule_set(file.read_text(encoding="utf-8"), place, functions, tables) for place, file in _rule_files()
-    )
+    return tuple(read_rule_set(text, place, functions, tables) for place, text in _rule_texts())
 
 
 def rule_set_for(
@@ -67,11 +65,16 @@ class AsWritten:
 def shipped_as_written() -> Mapping[str, AsWritten]:
     """By `name@version`: the files of each shipped rule set, for whoever begins a version of their own with one."""
     found: dict[str, AsWritten] = {}
-    for ready, (place, file) in zip(shipped_rule_sets(), _rule_files(), strict=True):
+    for ready, (place, text) in zip(shipped_rule_sets(), _rule_texts(), strict=True):
         examples = _FOLDER.joinpath(f"{place.removesuffix('.yml')}{_EXAMPLES}")
         held = examples.read_text(encoding="utf-8") if examples.is_file() else None
-        found[ready.name] = AsWritten(file.read_text(encoding="utf-8"), held)
+        found[ready.name] = AsWritten(text, held)
     return found
+
+
+@cache
+def _rule_texts() -> tuple[tuple[str, str], ...]:
+    return tuple((place, file.read_text(encoding="utf-8")) for place, file in _rule_files())
 
 
 def _rule_files() -> Iterator[tuple[str, Traversable]]:
