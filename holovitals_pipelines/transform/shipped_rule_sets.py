@@ -20,11 +20,9 @@ _EXAMPLES = ".examples.yml"
 _FOLDER = files("holovitals_pipelines.transform").joinpath("rule_sets")
 
 
-@cache
 def shipped_rule_sets() -> tuple[RuleSetReady, ...]:
-    """All of them, by provider and file name. Read and planned once."""
-    functions, tables = shipped_functions(), shipped_tables()
-    return tuple(read_rule_set(text, place, functions, tables) for place, text in _rule_texts())
+    """All of them, by provider and file name. Reading and planning all takes seconds; one, milliseconds."""
+    return tuple(ready for place, _ in _rule_files() if (ready := _read(place)) is not None)
 
 
 def rule_set_for(
@@ -38,16 +36,25 @@ def rule_set_for(
 
     Without a `source_format`: for what the provider's own interface sends, which is never C-CDA.
     """
-    return next(
-        (
-            ready
-            for ready in shipped_rule_sets()
-            if (ready.rules.provider, ready.rules.resource_type, ready.rules.direction)
-            == (provider, resource_type, direction)
-            and _is_of(ready.rules.source_format, source_format)
-        ),
-        None,
-    )
+    ready = _read(place_of(provider, resource_type, direction, source_format))
+    if ready is None or ready.rules.provider is not provider or not _is_of(ready.rules.source_format, source_format):
+        return None
+    return ready
+
+
+def place_of(provider: Provider, resource_type: str, direction: Direction, source_format: SourceFormat | None) -> str:
+    """Where such a rule set lies: by its name it is found without reading the others."""
+    folder = "cda" if source_format is SourceFormat.CDA else provider.value
+    outbound = ".outbound" if direction is Direction.OUTBOUND else ""
+    return f"{folder}/{resource_type}{outbound}.yml"
+
+
+@cache
+def _read(place: str) -> RuleSetReady | None:
+    file = _FOLDER.joinpath(place)
+    if not file.is_file():
+        return None
+    return read_rule_set(file.read_text(encoding="utf-8"), place, shipped_functions(), shipped_tables())
 
 
 def _is_of(found: SourceFormat, wanted: SourceFormat | None) -> bool:
@@ -65,16 +72,11 @@ class AsWritten:
 def shipped_as_written() -> Mapping[str, AsWritten]:
     """By `name@version`: the files of each shipped rule set, for whoever begins a version of their own with one."""
     found: dict[str, AsWritten] = {}
-    for ready, (place, text) in zip(shipped_rule_sets(), _rule_texts(), strict=True):
+    for ready, (place, file) in zip(shipped_rule_sets(), _rule_files(), strict=True):
         examples = _FOLDER.joinpath(f"{place.removesuffix('.yml')}{_EXAMPLES}")
         held = examples.read_text(encoding="utf-8") if examples.is_file() else None
-        found[ready.name] = AsWritten(text, held)
+        found[ready.name] = AsWritten(file.read_text(encoding="utf-8"), held)
     return found
-
-
-@cache
-def _rule_texts() -> tuple[tuple[str, str], ...]:
-    return tuple((place, file.read_text(encoding="utf-8")) for place, file in _rule_files())
 
 
 def _rule_files() -> Iterator[tuple[str, Traversable]]:

@@ -10,16 +10,18 @@ from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.transform.cda import read_cda
 from holovitals_pipelines.transform.hl7v2_document import read_message, split_messages
+from holovitals_pipelines.transform.hl7v2_records import records_of
 from holovitals_pipelines.transform.xml_document import read_xml_document
 
 
 def documents_of(body: bytes, source_format: SourceFormat, resource_type: str) -> list[Document]:
-    """The records in a body for rules of `resource_type`: every message of HL7 v2, every statement of that type in a
-    C-CDA document, otherwise the one it is. Raises MalformedResource.
+    """The records in a body for rules of `resource_type`: what messages of HL7 v2 speak of that is of the type, every
+    statement of it in a C-CDA document, otherwise the one it is. Raises MalformedResource.
     """
     match source_format:
         case SourceFormat.HL7_V2:
-            return [read_message(message) for message in split_messages(body)]
+            records = (records_of(read_message(message)) for message in split_messages(body))
+            return [record for found in records for record in found.get(resource_type, ())]
         case SourceFormat.CUSTOM_XML:
             return [read_xml_document(body)]
         case SourceFormat.CDA:

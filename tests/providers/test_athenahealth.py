@@ -109,6 +109,20 @@ def test_a_token_is_asked_for_once_with_basic_credentials_and_the_vendors_scope(
         assert len({one.headers["x-request-id"] for one in others}) == len(others)
 
 
+def test_another_token_address_other_scopes_and_credentials_in_the_form_are_used_where_told(clock: FastClock) -> None:
+    auth = {
+        **{"kind": "client_secret", "client_id": "app", "client_secret": {"env": "SECRET"}, "sent_as": "form"},
+        **{"scopes": "one two", "token_url": "/elsewhere/token"},
+    }
+    routes = {**practice(chart__71__allergies=always({"allergies": []})), "/elsewhere/token": always(TOKEN)}
+    with serving(routes) as server:
+        assert read(server, of_charts("AllergyIntolerance"), clock, auth=auth).done["AllergyIntolerance"].error is None
+        (asked,) = server.of("/elsewhere/token")
+    assert "authorization" not in asked.headers
+    form = dict(parse_qsl(asked.body.decode()))
+    assert (form["client_id"], form["client_secret"], form["scope"]) == ("app", "s:cret", "one two")
+
+
 def test_a_token_is_renewed_a_minute_early_and_when_it_is_refused(clock: FastClock) -> None:
     unauthorized: Handler = in_turn(
         lambda: json({"error": "Unauthorized"}, 401), lambda: json({"allergies": []}), lambda: json({"allergies": []})
