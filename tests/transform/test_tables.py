@@ -223,6 +223,7 @@ HASHES = {
     "v2_administrative_sex@1": "0b0af5c4dd99",
     "v2_allergen_type@1": "65e628cbfdeb",
     "v2_allergy_severity@1": "96b749421b8e",
+    "v2_coding_systems@1": "0ca0cb17e322",
     "v2_marital_status@1": "14918ed7cacc",
     "v2_race@1": "cd08540467d7",
     "vital_signs@1": "3da2293825b3",
