@@ -19,12 +19,12 @@ from holovitals_pipelines.model.errors import ConfigurationError, HoloVitalsErro
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
-from holovitals_pipelines.providers.athenahealth.access_token import ClientCredentials
 from holovitals_pipelines.providers.athenahealth.calls import NOT_SUBSCRIBED, ListOf
 from holovitals_pipelines.providers.athenahealth.charts import CHARTS, split_record_id
 from holovitals_pipelines.providers.athenahealth.desk import AthenaDesk, patient_id
 from holovitals_pipelines.providers.athenahealth.feeds import FEEDS, Changes, Feed, ensure_subscription, peek, take
 from holovitals_pipelines.providers.athenahealth.places import read_departments
+from holovitals_pipelines.providers.client_credentials import ClientCredentials, TokenEndpoint
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
@@ -70,6 +70,15 @@ class _Population:
         )
 
 
+_TOKENS = TokenEndpoint(
+    "../../oauth2/v1/token",  # seen from …/v1/{practiceid}/
+    "POST oauth2/v1/token",
+    "athena/service/Athenanet.MDP.*",
+    "check auth.client_id and auth.client_secret, and that the app is approved for this practice and host (preview and "
+    "production have secrets of their own)",
+)
+
+
 class AthenaAdapter(AthenaDesk):
     """One open connection to a practice."""
 
@@ -79,7 +88,7 @@ class AthenaAdapter(AthenaDesk):
         super().__init__(config, http)
         self._resolve_secret = resolve_secret
         if isinstance(config.auth, ClientSecretAuth):
-            http.authorizer = ClientCredentials(config.auth, http, resolve_secret)
+            http.authorizer = ClientCredentials(config.auth, http, resolve_secret, _TOKENS)
 
     async def __aenter__(self) -> Self:
         try:

@@ -17,10 +17,10 @@ from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedEr
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
+from holovitals_pipelines.providers.client_credentials import ClientCredentials, TokenEndpoint
 from holovitals_pipelines.providers.crawl import Fetch, crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
-from holovitals_pipelines.providers.nextgen.access_token import SiteToken
 from holovitals_pipelines.providers.nextgen.desk import NextGenDesk
 from holovitals_pipelines.providers.nextgen.records import (
     APPOINTMENT,
@@ -54,6 +54,13 @@ class Booked:
 _Lists = dict[datetime | None, Booked]
 """Lists of appointments of one read, by the moment that each was asked from."""
 
+_TOKENS = TokenEndpoint(
+    "../../nge-oauth/token",  # seen from …/nge-api/api/
+    "POST nge-oauth/token",
+    None,
+    "check auth.client_id, auth.client_secret and auth.site_id, and that the site has approved the client",
+)
+
 
 class NextGenAdapter(NextGenDesk):
     """One open connection to a practice's native API."""
@@ -74,7 +81,7 @@ class NextGenAdapter(NextGenDesk):
                     place=f"connection {self.config.name}, auth",
                     remedy="give auth of the kind client_secret with sent_as: form and site_id",
                 )
-            self.http.authorizer = SiteToken(auth, self.http, self._resolve_secret)
+            self.http.authorizer = ClientCredentials(auth, self.http, self._resolve_secret, _TOKENS)
             self.nextgen = NextGen(self.config.vendor, self.http)
             await self.nextgen.open()
         except BaseException:

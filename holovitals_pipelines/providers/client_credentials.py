@@ -1,4 +1,4 @@
-"""OAuth 2 client credentials with a secret, as athenahealth takes them (vendors.md §5.1).
+"""OAuth 2 client credentials with a secret: athenahealth (vendors.md §5.1), NextGen's native API (§7.1).
 
 Law: one token request at a time a connection, and neither token nor secret in any error.
 """
@@ -22,13 +22,22 @@ from holovitals_pipelines.providers.http import VendorHttp
 
 ResolveSecret = Callable[[SecretRef], str]
 
-_TOKEN = "POST oauth2/v1/token"  # noqa: S105 the name of an operation
-_BESIDE_V1 = "../../oauth2/v1/token"
-"""Seen from `…/v1/{practiceid}/`."""
-_SCOPES = "athena/service/Athenanet.MDP.*"
 _DEFAULT_LIFETIME = 300.0
 _EARLY_SECONDS = 60.0
-"""athenahealth's own client lets a token go so early, "to resolve intermittent 401s"."""
+"""athenahealth's own client lets a token go so early, "to resolve intermittent 401s"; of a short life, a fifth."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEndpoint:
+    """Where a vendor gives tokens, unless the connection says otherwise, and what it wants beside the credentials."""
+
+    address: str
+    """As seen from `base_url`."""
+    operation: str
+    """What the request is called in errors and statistics: `POST` and a path."""
+    scopes: str | None
+    remedy: str
+    """What to check when the credentials are refused."""
 
 
 class _TokenAnswer(msgspec.Struct):
@@ -49,10 +58,13 @@ class _Token:
 class ClientCredentials:
     """The authorizer of one connection."""
 
-    def __init__(self, auth: ClientSecretAuth, http: VendorHttp, resolve_secret: ResolveSecret) -> None:
+    def __init__(
+        self, auth: ClientSecretAuth, http: VendorHttp, resolve_secret: ResolveSecret, endpoint: TokenEndpoint
+    ) -> None:
         self._auth = auth
         self._http = http
         self._resolve_secret = resolve_secret
+        self._endpoint = endpoint
         self._single_flight = asyncio.Lock()
         self._token: _Token | None = None
 
@@ -69,29 +81,37 @@ class ClientCredentials:
 
     async def _request_token(self) -> _Token:
         started = self._http.clock.monotonic()
-        secret = self._resolve_secret(self._auth.client_secret).strip()
-        form = {"grant_type": "client_credentials", "scope": self._auth.scopes or _SCOPES}
-        headers = {"Accept": "application/json"}
-        if self._auth.sent_as == "basic":
-            headers["Authorization"] = _basic(self._auth.client_id, secret)
-        else:
-            form |= {"client_id": self._auth.client_id, "client_secret": secret}
+        form, headers = self._asked()
         answer = await self._http.request(
             "POST",
             self._address(),
-            operation=_TOKEN,
+            operation=self._endpoint.operation,
             headers=headers,
             form=lambda: form,
-            judge=_judge,
+            judge=self._judge,
             authorized=False,
         )
         return self._read(answer, started)
 
+    def _asked(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The form and the headers of a token request."""
+        secret = self._resolve_secret(self._auth.client_secret).strip()
+        form, headers = {"grant_type": "client_credentials"}, {"Accept": "application/json"}
+        if self._auth.sent_as == "basic":
+            headers["Authorization"] = _basic(self._auth.client_id, secret)
+        else:
+            form |= {"client_id": self._auth.client_id, "client_secret": secret}
+        scopes = self._auth.scopes or self._endpoint.scopes
+        if scopes is not None:
+            form["scope"] = scopes
+        if self._auth.site_id is not None:
+            form["site_id"] = self._auth.site_id
+        return form, headers
+
     def _address(self) -> httpx.URL:
-        if self._auth.token_url is None:
-            return self._http.resolve(_BESIDE_V1)
-        address = self._http.resolve(self._auth.token_url)
-        self._http.name_origin(address, operation=_TOKEN)
+        address = self._http.resolve(self._auth.token_url or self._endpoint.address)
+        if self._auth.token_url is not None:
+            self._http.name_origin(address, operation=self._endpoint.operation)
         return address
 
     def _read(self, answer: Answer, started: float) -> _Token:
@@ -101,11 +121,28 @@ class ClientCredentials:
             raise ProtocolError(
                 "the token endpoint's answer is not a token answer",
                 code="auth.token_answer",
-                place=self._http.place(_TOKEN),
+                place=self._http.place(self._endpoint.operation),
                 remedy="check base_url and auth.token_url: the latter must be the OAuth token endpoint",
             ) from None
         lifetime = _seconds(token.expires_in)
         return _Token(token.access_token, started + lifetime - min(_EARLY_SECONDS, lifetime / 5))
+
+    def _judge(self, answer: Answer, place: str) -> VendorError | None:
+        if answer.status < 400 or answer.status in (408, 429) or answer.status >= 500:
+            return None
+        try:
+            word = msgspec.json.decode(answer.body, type=_Refusal).error
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            word = ""
+        word = word if re.fullmatch(r"[a-z_]{1,40}", word) else ""
+        out_of_scope = "take the scope out of auth.scopes, or ask the vendor to add it to the app"
+        return AuthenticationError(
+            f"the token endpoint answered {answer.status} {word or 'without an OAuth error'}",
+            code=f"auth.{word or 'refused'}",
+            place=place,
+            remedy=out_of_scope if word == "invalid_scope" else self._endpoint.remedy,
+            status=answer.status,
+        )
 
 
 def _basic(client_id: str, secret: str) -> str:
@@ -119,26 +156,3 @@ def _seconds(told: float | str | None) -> float:
         return float(told) if told is not None else _DEFAULT_LIFETIME
     except ValueError:
         return _DEFAULT_LIFETIME
-
-
-def _judge(answer: Answer, place: str) -> VendorError | None:
-    if answer.status < 400 or answer.status == 429 or answer.status >= 500:
-        return None
-    try:
-        word = msgspec.json.decode(answer.body, type=_Refusal).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        word = ""
-    word = word if re.fullmatch(r"[a-z_]{1,40}", word) else ""
-    remedy = (
-        "take the scope out of auth.scopes, or ask athenahealth to add it to the app"
-        if word == "invalid_scope"
-        else "check auth.client_id and auth.client_secret, and that the app is approved for this practice and host "
-        "(preview and production have secrets of their own)"
-    )
-    return AuthenticationError(
-        f"the token endpoint answered {answer.status} {word or 'without an OAuth error'}",
-        code=f"auth.{word or 'refused'}",
-        place=place,
-        remedy=remedy,
-        status=answer.status,
-    )
