@@ -7,6 +7,8 @@ RUN := $(VENV)/bin
 .DEFAULT_GOAL := help
 # Compiled modules are kept even where the environment says otherwise: every command would compile them all again.
 export PYTHONDONTWRITEBYTECODE =
+# A worker more than cores: many tests wait for other processes.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, len(os.sched_getaffinity(0)) + 1 if hasattr(os, 'sched_getaffinity') else (os.cpu_count() or 1) + 1))")
 
 help: ## list the commands
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
