@@ -88,7 +88,51 @@ class VendorSettings(_Strict):
     practice_id: str | None = None
     """NextGen: the practice of the session (`login-defaults`)."""
     timezone: str | None = None
-    """The zone of a vendor's local times, as an IANA name."""
+    """The zone of a vendor's local times, as an IANA name; None: as the vendor says, else such times stay days."""
+
+
+class TlsFiles(_Strict):
+    """The files of a TLS endpoint of ours, or of a vendor's that no public authority vouches for."""
+
+    certificate: str | None = None
+    """Our certificate chain, PEM; a listener needs one."""
+    key: SecretRef | None = None
+    """Its private key."""
+    authorities: str | None = None
+    """Who vouches for the other side, PEM. A listener that has it takes only senders with a certificate."""
+
+
+class ListenAt(_Strict):
+    """One port at which the vendor's HL7 v2 messages are taken."""
+
+    name: str = Field(default="feed", pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    """MEDITECH sends admissions and results over links of their own (vendors.md §9.2)."""
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65_535)
+    """0 lets the system choose."""
+    tls: TlsFiles | None = None
+
+
+class Hl7v2Settings(_Strict):
+    """HL7 v2 over MLLP: where the vendor sends to, how its messages are read, and how ours are addressed."""
+
+    listen: list[ListenAt] = Field(default_factory=list)
+    encoding: str = "utf-8"
+    """Of messages whose MSH-18 names no character set."""
+    refuse_poison: bool = False
+    """Whether a message that cannot be used is answered AE, so that the sender stops or repeats it. The default keeps
+    it as a dead letter and answers AA: one bad message must not hold up the feed."""
+    max_message_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    tls: TlsFiles | None = None
+    """Of the link on which we send (`mllps://`)."""
+    version: Literal["2.3", "2.4", "2.5.1"] = "2.4"
+    application: str = "HOLOVITALS"
+    facility: str = ""
+    receiving_application: str = ""
+    receiving_facility: str = ""
+    """MSH-3 to 6 and MSH-12 of what we send."""
+    processing_id: Literal["P", "T", "D"] = "P"
+    ack_timeout_seconds: float = Field(default=30.0, gt=0)
 
 
 class ReadSettings(_Strict):
@@ -140,12 +184,14 @@ class ConnectionConfig(_Strict):
 
     name: ConnectionName
     provider: Provider
-    base_url: str = Field(pattern=r"^https?://\S+$")
+    base_url: str = Field(pattern=r"^(https?|mllps?)://\S+$")
+    """`mllp://host:port` and `mllps://` where HL7 v2 messages are sent; `https://` everywhere else."""
     auth: Auth = NoAuth()
     vendor: VendorSettings = VendorSettings()
+    hl7v2: Hl7v2Settings = Hl7v2Settings()
     format: Literal["FHIR_R4", "FHIR_STU3", "FHIR_DSTU2"] | None = None
-    """What a FHIR server's records are written in; None: the provider's own form. Older versions become R4 and are
-    read only (docs/fhir-versions.md)."""
+    """What the records are written in; None: the provider's own form. FHIR_R4 chooses the FHIR interface of a vendor
+    that has another one too. Older versions become R4 and are read only (docs/fhir-versions.md)."""
     resource_types: list[str] | None = None
     """None: every type the adapter offers for this provider."""
     read: ReadSettings = ReadSettings()

@@ -16,6 +16,8 @@ from holovitals_pipelines.store.tables.decisions import (
 )
 from holovitals_pipelines.store.tables.integration import (
     field_mapping,
+    hl7_message,
+    hl7_record,
     rule_set_event,
     rule_set_version,
     transformation_rule,
@@ -36,6 +38,7 @@ from holovitals_pipelines.store.tables.jobs import (
     watermark,
 )
 from holovitals_pipelines.store.tables.records import (
+    attachment,
     dirty_link,
     document,
     link,
@@ -52,12 +55,15 @@ __all__ = [
     "Sequenced",
     "UtcTimestamp",
     "anti_entropy",
+    "attachment",
     "audit_log",
     "dirty_link",
     "document",
     "ehr_connection",
     "extract_progress",
     "field_mapping",
+    "hl7_message",
+    "hl7_record",
     "landing_part",
     "link",
     "metadata",

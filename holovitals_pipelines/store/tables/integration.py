@@ -1,6 +1,7 @@
-"""What comes in by webhook, and the rules by which resources are transformed.
+"""What comes in by webhook and by HL7 v2, and the rules by which resources are transformed.
 
-Law: a webhook event is stored here before it is acknowledged. A version of a rule set, once saved, stays as it is.
+Law: a webhook event, and a message, is stored here before it is acknowledged. A version of a rule set, once saved,
+stays as it is.
 """
 
 from __future__ import annotations
@@ -48,6 +49,46 @@ webhook_log = Table(
     Index(None, "status", "next_at"),
     Index(None, "link_id"),
     comment="The inbox: every webhook event, stored before it is acknowledged.",
+)
+
+hl7_message = Table(
+    "hl7_message",
+    metadata,
+    Column("message_id", Sequenced, primary_key=True, autoincrement=True, comment="grows in the order of arrival"),
+    Column("connection", String(64), nullable=False),
+    Column("feed", String(41), nullable=False, comment="the port it came by, as the connection names it"),
+    Column("sender", String(400), nullable=False, comment="MSH-3|MSH-4, as they were written"),
+    Column("control_id", String(200), nullable=False, comment="MSH-10; empty where there is none"),
+    Column("message_type", String(64), nullable=False, comment="MSH-9, such as ADT^A08; empty where there is none"),
+    hash_column("body_hash", nullable=False, comment="first 16 bytes of sha256 over the exact bytes"),
+    Column("body", LargeBinary, nullable=False, comment="the exact bytes, without the frame"),
+    Column("times_received", Integer, nullable=False, default=1, comment="a sender that saw no answer repeats itself"),
+    Column("answer", String(2), nullable=False, comment="how it was acknowledged: AA, AE, AR, CA, CE, CR, or none"),
+    Column("state", String(16), nullable=False, comment="received, applied, dead"),
+    Column("code", String(64), comment="why it is dead, or what was remarkable"),
+    Column("problem", Text, comment="the same in words, without values"),
+    Column("remedy", Text),
+    Column("received_at", UtcTimestamp, nullable=False),
+    Column("applied_at", UtcTimestamp),
+    Index("one_hl7_message", "connection", "sender", "control_id", "body_hash", unique=True),
+    Index(None, "connection", "state", "message_id"),
+    comment="Every HL7 v2 message, stored before it is acknowledged; never changed but in its state.",
+)
+
+hl7_record = Table(
+    "hl7_record",
+    metadata,
+    Column("connection", String(64), primary_key=True),
+    Column("resource_type", String(64), primary_key=True),
+    Column("remote_id", String(256), primary_key=True),
+    Column("body", LargeBinary, nullable=False, comment="zstd frame of the record in JSON: what all messages told"),
+    hash_column("body_hash", nullable=False),
+    Column("patient_id", String(256), comment="remote id of the patient it belongs to"),
+    Column("told_at", String(32), comment="MSH-7 of the newest message that told of it, as written"),
+    Column("message_id", Sequenced, nullable=False, comment="the last message that changed it"),
+    Column("changed_at", UtcTimestamp, nullable=False),
+    Index(None, "connection", "resource_type", "changed_at"),
+    comment="What a vendor that sends HL7 v2 holds, as far as its messages told: empty is no change, null deletes.",
 )
 
 rule_set_version = Table(

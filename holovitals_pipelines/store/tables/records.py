@@ -142,6 +142,26 @@ standing_difference = Table(
     comment="Units in which local and vendor differ and stay so, because the vendor cannot be written there.",
 )
 
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("link_id", String(32), primary_key=True),
+    Column("place", String(200), primary_key=True, comment="path in the record, such as content[0].attachment"),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    hash_column("address_hash", nullable=False, comment="of the address and what the record says of the content"),
+    Column("state", String(16), nullable=False, comment="wanted, held, refused, gone"),
+    hash_column("document_hash", comment="the content's exact bytes, kept in document"),
+    Column("content_type", String(200), comment="as the vendor answered"),
+    Column("size", Integer),
+    Column("code", String(64), comment="why it is not held"),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("fetched_at", UtcTimestamp),
+    Index(None, "connection", "state"),
+    Index(None, "document_hash"),
+    comment="What records point to, such as a document's PDF: fetched from the vendor and kept by its hash.",
+)
+
 patient = Table(
     "patient",
     metadata,
