@@ -1,9 +1,14 @@
-"""Fixtures for every test that needs a store: a temporary home, and the operational store on both databases."""
+"""Fixtures for every test that needs a store: a temporary home, and the operational store on both databases.
+
+Tests of the store itself run on SQLite and on PostgreSQL. What the engine does with it, and whole journeys, run on one
+of them, half of the tests on either; `make test ARGS=--every-database` runs all of them on both.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +19,38 @@ import sqlalchemy as sa
 from holovitals_pipelines.store.database import Database, open_database
 
 _numbers = count(1)
+_TESTS = Path(__file__).parent
+_ON_ONE_DATABASE = (_TESTS / "engine", _TESTS / "end_to_end")
+_DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-database", action="store_true", help="run all tests of a store on both databases")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out one of two tests that differ in the database alone; always the same one."""
+    if config.getoption("--every-database"):
+        return
+    on_either: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if (twin := _without_database(item)) is not None:
+            on_either.setdefault(twin, []).append(item)
+    left_out = {
+        twins[zlib.crc32(name.encode()) % 2] for name, twins in on_either.items() if len(twins) == len(_DATABASES)
+    }
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _without_database(item: pytest.Item) -> str | None:
+    """What a test and its twin on the other database are both called; None for a test that has none."""
+    if not any(item.path.is_relative_to(folder) for folder in _ON_ONE_DATABASE):
+        return None
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    database = next((value for value in parameters.values() if value in _DATABASES), None)
+    return None if database is None else item.nodeid.replace(database, "DATABASE")
 
 
 @pytest.fixture
