@@ -1,14 +1,16 @@
-"""Dagster's SQLite storage with one engine a database: the stock one makes a new engine for every event it stores.
+"""Dagster's SQLite storage with a connection that stays: the stock one opens and closes a database for every event.
 
 Law: what is stored, and where, is Dagster's own; an instance can go back to the stock classes at any time.
 
-A new engine has an empty cache of compiled statements, so each event costs 10 ms and more; a demo stores thousands.
-Commits do not wait for the disk: in WAL mode a crash of the program loses nothing, a power cut may lose the last
-events of the history, and no record, which are in the operational store.
+Each opening compiles every statement anew, and each closing writes the whole log into the database and waits for the
+disk, several times an event; a demo stores thousands. Commits do not wait for the disk either: in WAL mode a crash of
+the program loses nothing; a power cut may lose the last events of the history, but no record, for those are in the
+operational store.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -18,7 +20,7 @@ import sqlalchemy as sa
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage, _event_logs_directory, _runs_directory
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import QueuePool
 
 _BUSY_SECONDS = 60.0
 """As in the stock classes: writers of several processes wait for one another."""
@@ -56,10 +58,16 @@ class _RunStorage(SqliteRunStorage):
             yield connection
 
 
-@lru_cache(maxsize=64)
 def _engine(address: str) -> sa.Engine:
-    """Keeps no connection open: a forked child shares none, and a deleted run's file is let go."""
-    engine = sa.create_engine(address, poolclass=NullPool, connect_args={"timeout": _BUSY_SECONDS})
+    return _engine_of(address, os.getpid())  # a forked child must not use, nor close, its parent's connections
+
+
+@lru_cache(maxsize=32)
+def _engine_of(address: str, process: int) -> sa.Engine:
+    """Keeps a connection: whoever closes the last one of a file waits until its log is written into it."""
+    engine = sa.create_engine(
+        address, poolclass=QueuePool, pool_size=1, max_overflow=64, connect_args={"timeout": _BUSY_SECONDS}
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _relax(connection: Any, _: Any) -> None:
