@@ -84,6 +84,19 @@ def kernel_costs(folder: Path, size: int, console: Console) -> dict[str, Cost]:
     ):
         with console.status(name):
             costs[name] = run_case(case, records=size)
+    return costs | message_costs(min(size, 12_000), console)
+
+
+def message_costs(messages: int, console: Console) -> dict[str, Cost]:
+    """HL7 v2 intake to FHIR, and what reading the same messages costs others."""
+    costs = {}
+    for name, case, count in (
+        ("HL7 v2, split only", "hl7v2_split", messages),
+        ("HL7 v2, hl7apy's parse", "hl7v2_hl7apy", min(messages, 1_200)),
+        ("HL7 v2, stored to FHIR", "hl7v2_intake", messages),
+    ):
+        with console.status(name):
+            costs[name] = run_case(case, messages=count)
     return costs
 
 

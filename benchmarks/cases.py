@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks.agreement import conflict_tables, detection
 from benchmarks.audit_chain import audit_chain
 from benchmarks.field_merge import field_merge
+from benchmarks.hl7v2 import hl7v2_hl7apy, hl7v2_intake, hl7v2_split
 from benchmarks.measure import Stopwatch
 from benchmarks.rules import rules_by_record, rules_differences, rules_in_sql
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
@@ -127,6 +128,9 @@ CASES = {
         rules_in_sql,
         rules_by_record,
         rules_differences,
+        hl7v2_split,
+        hl7v2_hl7apy,
+        hl7v2_intake,
     )
 }
 

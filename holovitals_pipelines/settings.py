@@ -42,6 +42,15 @@ class Settings(BaseSettings):
     duckdb_memory: Annotated[
         str, Field(pattern=r"^\d+(MB|GB)$", description="memory limit of each DuckDB computation")
     ] = "256MB"
+    identity_systems: Annotated[
+        str,
+        Field(
+            description="identifier systems whose values name one person everywhere, with blanks between; see identity"
+        ),
+    ] = "http://hl7.org/fhir/sid/us-ssn"
+    identity_threshold: Annotated[
+        float, Field(ge=0.5, lt=1, description="probability from which two patients are proposed as one person")
+    ] = 0.9
     lease_seconds: Annotated[
         int, Field(ge=5, description="a job whose worker is silent this long may be taken over")
     ] = 60

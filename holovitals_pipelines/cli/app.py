@@ -26,6 +26,11 @@ class Commands(OnDemandGroup):
             "demo_command:sandbox",
             "Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.",
         ),
+        OnDemand(
+            "listen",
+            "listen_command:listen_command",
+            "Take the HL7 v2 messages that vendors send, store them and acknowledge them. Ctrl-C ends it.",
+        ),
         OnDemand("ui", "ui_command:ui", "Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it."),
         OnDemand(
             "sync",
@@ -73,9 +78,19 @@ class Commands(OnDemandGroup):
             "Find records, read them, edit them, see their versions and links, put them back.",
         ),
         OnDemand(
+            "messages",
+            "messages_commands:messages_app",
+            "List HL7 v2 messages that were received, look at one, apply dead letters once more.",
+        ),
+        OnDemand(
             "links",
             "links_commands:links_app",
             "Link a record to a vendor's resource, have it created there, or end the link.",
+        ),
+        OnDemand(
+            "patients",
+            "patients_commands:patients_app",
+            "See who is one person across connections, look at what may be, and decide it.",
         ),
         OnDemand(
             "rules",

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
-from holovitals_pipelines.cli.output import console, plain_table, print_json, readable_errors, say
+from holovitals_pipelines.cli.output import FAILED, console, plain_table, print_json, readable_errors, say
 from holovitals_pipelines.engine.home import open_home
-from holovitals_pipelines.engine.vendors import vendor_adapter
+from holovitals_pipelines.engine.probing import probe_connection
 from holovitals_pipelines.model.connection import ConnectionConfig, SmartBackendAuth
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.writing import Concurrency
+from holovitals_pipelines.providers.probe import Finding, Verdict
 from holovitals_pipelines.providers.signing import jwks, read_key
-from holovitals_pipelines.providers.write_overview import TypeWrites, write_overview
+from holovitals_pipelines.providers.write_overview import TypeWrites
 from holovitals_pipelines.settings import resolve_secret
 
 app = typer.Typer(
@@ -62,22 +64,38 @@ def list_connections(as_json: AsJson = False) -> None:
 
 @app.command("test")
 def test_connection(name: str, as_json: AsJson = False) -> None:
-    """Reach the vendor, authenticate, and say what can be read and written, how changes are found and writes guarded.
+    """Try the connection: credentials and scopes, each resource type, how changes are found, versions, clocks, writes.
 
-    Nothing is read and nothing is changed. Exit code 1 when the vendor cannot be reached or refuses us.
+    Each type is read once, as little as the vendor lets one ask for; nothing is kept and nothing is changed, here or
+    there. Exit code 1 when something that is configured cannot work.
+
+    ```
+    holovitals connections test clinic
+    ```
     """
     with readable_errors(as_json), open_home() as home:
         connection = home.connection(name)
-        mechanisms, writes = asyncio.run(_probe(connection))
+        probed = asyncio.run(probe_connection(home, name))
     if as_json:
-        told = {one.resource_type: _writes_as_json(one) for one in writes}
-        print_json({"connection": name, "reachable": True, "mechanisms": mechanisms, "writes": told})
-        return
-    console.print("[green]✓[/] ", end="")
-    say(console, f"{name} can be reached and read as {connection.provider.value}.")
-    for resource_type, mechanism in mechanisms.items():
-        say(console, f"  {resource_type}: changes found by {mechanism.replace('_', ' ')}")
-    _print_writes(connection, writes)
+        print_json(
+            {
+                "connection": name,
+                "reachable": True,
+                "works": probed.works,
+                "mechanisms": {kind: mechanism.value for kind, mechanism in probed.mechanisms.items()},
+                "writes": {one.resource_type: _writes_as_json(one) for one in probed.writes},
+                "findings": [_finding_as_json(finding) for finding in probed.findings],
+            }
+        )
+    else:
+        console.print("[green]✓[/] ", end="")
+        say(console, f"{name} can be reached and read as {connection.provider.value}.")
+        for resource_type, mechanism in probed.mechanisms.items():
+            say(console, f"  {resource_type}: changes found by {mechanism.value.replace('_', ' ')}")
+        _print_findings(probed.findings)
+        _print_writes(connection, probed.writes)
+    if not probed.works:
+        raise typer.Exit(FAILED)
 
 
 @app.command("keys")
@@ -100,11 +118,32 @@ def public_keys(name: str) -> None:
         print_json(jwks(read_key(resolve_secret(key), algorithm, place=place) for key in connection.auth.keys))
 
 
-async def _probe(connection: ConnectionConfig) -> tuple[dict[str, str], list[TypeWrites]]:
-    """How changes are found, and what can be written, by resource type."""
-    async with vendor_adapter(connection) as adapter:
-        mechanisms = {name: mechanism.value for name, mechanism in adapter.mechanisms().items()}
-        return mechanisms, write_overview(adapter, mechanisms)
+_MARKS = {Verdict.WORKS: "[green]✓[/]", Verdict.NOTE: "[yellow]![/]", Verdict.FAULT: "[red]✗[/]"}
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """What does not work first; types of which the same is to be said share a sentence."""
+    alike: dict[Finding, list[str]] = {}
+    for finding in findings:
+        names = alike.setdefault(replace(finding, resource_type=None), [])
+        names += [finding.resource_type] if finding.resource_type is not None else []
+    order = list(reversed(Verdict))
+    for finding, names in sorted(alike.items(), key=lambda one: order.index(one[0].verdict)):
+        console.print(f"{_MARKS[finding.verdict]} ", end="")
+        say(console, f"{', '.join(names)}: {finding.message}" if names else finding.message)
+        if finding.remedy and finding.verdict is not Verdict.WORKS:
+            say(console, f"    To do: {finding.remedy}")
+
+
+def _finding_as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "check": finding.check.value,
+        "verdict": finding.verdict.value,
+        "code": finding.code,
+        "resourceType": finding.resource_type,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
 
 
 def _print_writes(connection: ConnectionConfig, writes: Sequence[TypeWrites]) -> None:

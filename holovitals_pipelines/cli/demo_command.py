@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from holovitals_pipelines.cli.demo.declared import VENDORS
+from holovitals_pipelines.cli.demo.message_feed import message_feed, point_feed
 from holovitals_pipelines.cli.demo.play import Player
 from holovitals_pipelines.cli.demo.telling import Teller, performance_as_json
-from holovitals_pipelines.cli.demo.vendors import VENDORS, start_as_left, start_vendors
+from holovitals_pipelines.cli.demo.vendors import start_as_left, start_vendors
 from holovitals_pipelines.cli.output import FAILED, console, errors, print_json, readable_errors, say
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.settings import Settings
@@ -23,7 +25,7 @@ def demo(
     patients: Annotated[int, typer.Option(min=1, help="size of the synthetic population")] = 40,
     seed: Annotated[int, typer.Option(help="seed of the synthetic population")] = 1,
     provider: Annotated[
-        list[str] | None, typer.Option(help=f"vendors to sync: {', '.join(VENDORS)} (default: both; with --data: fhir)")
+        list[str] | None, typer.Option(help=f"vendors to sync: {', '.join(VENDORS)} (default: all; with --data: fhir)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")] = False,
 ) -> None:
@@ -52,8 +54,8 @@ def demo(
         teller.say(f"Home: {settings.root}")
         with teller.waiting("Starting the simulated vendors"):
             running = start_vendors(settings, vendors, data=data, patients=patients, seed=seed)
-        with running:
-            performance = Player(settings, running, vendors, data, teller).play()
+        with running, message_feed(settings, running.admin_url, vendors) as settled:
+            performance = Player(settings, running, vendors, data, teller, settled).play()
     if as_json:
         print_json(performance_as_json(str(settings.root), performance))
     for complaint in performance.complaints:
@@ -102,6 +104,7 @@ def sandbox(
     with readable_errors():
         if demo:
             running = start_as_left(Settings(), port)
+            point_feed(running.admin_url, Settings(), everything=False)
         else:
             running = start_sandbox(
                 dialects=VENDORS, data=data, patients=patients, seed=seed, port=port, journal=journal

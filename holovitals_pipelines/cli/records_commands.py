@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from holovitals_pipelines.cli import attachment_commands
 from holovitals_pipelines.cli.acting import acting
 from holovitals_pipelines.cli.output import console, print_json, readable_errors, say
 from holovitals_pipelines.cli.record_output import (
@@ -46,6 +47,9 @@ records_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
 )
+
+records_app.command("attachments")(attachment_commands.attachments)
+records_app.command("content")(attachment_commands.content)
 
 AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
 Actor = Annotated[

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
@@ -21,6 +21,7 @@ from holovitals_pipelines.cli.output import (
 )
 from holovitals_pipelines.cli.progress import StageBars
 from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.jobs import queue_job
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.standing import list_standing
 from holovitals_pipelines.model.errors import HoloVitalsError
@@ -35,6 +36,16 @@ def sync(
     connections: Connections = None,
     full: Annotated[bool, typer.Option("--full", help="read everything again, whatever the watermarks say")] = False,
     resource_type: Annotated[list[str] | None, typer.Option("--type", "-t", help="only these resource types")] = None,
+    patient: Annotated[
+        list[str] | None, typer.Option(help="only the charts of these patients, by the vendor's ids; of one connection")
+    ] = None,
+    resource_id: Annotated[
+        list[str] | None, typer.Option("--id", help="only these resources of the one --type, by the vendor's ids")
+    ] = None,
+    event: Annotated[
+        bool,
+        typer.Option("--event", help="read what --patient and --id name as an event from the vendor would have it"),
+    ] = False,
     direction: Annotated[
         Direction, typer.Option(help="INBOUND writes nothing to the vendor, OUTBOUND reads nothing new from it")
     ] = Direction.BIDIRECTIONAL,
@@ -45,6 +56,9 @@ def sync(
     replay: Annotated[
         bool,
         typer.Option("--replay", help="transform again what has landed, with the rules of now; no vendor is called"),
+    ] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="only put the jobs in the queue and print their ids, for a Dagster run")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,22 +73,81 @@ def sync(
     holovitals sync                        # what has changed, everywhere
     holovitals sync clinic --full          # everything of one connection
     holovitals sync clinic -t Observation  # one resource type
+    holovitals sync clinic --patient 4711  # one patient's chart, now
+    holovitals sync clinic -t Observation --id 17 --id 18  # two resources, now
     holovitals sync clinic --replay        # after rules have changed
     ```
     """
-    kind = JobType.FULL_SYNC if full else JobType.RESOURCE_SYNC if resource_type else JobType.INCREMENTAL_SYNC
+    named = _Named(tuple(resource_type or ()), tuple(patient or ()), tuple(resource_id or ()), event)
+    kind = named.job_type(connections, full=full or replay)
     if replay and (full or allow_deletes or direction is not Direction.BIDIRECTIONAL):
         raise typer.BadParameter(
             "--replay calls no vendor: --full, --direction and --allow-deletes mean nothing with it"
         )
-    types = tuple(resource_type or ())
     with readable_errors(as_json), open_home() as home:
         requests = [
-            SyncRequest(name, kind, types, direction=direction, allow_deletes=allow_deletes, replay=replay)
+            SyncRequest(
+                name,
+                JobType.FULL_SYNC if full else kind,
+                named.types_of_whole_reads,
+                named.patients,
+                direction=direction,
+                allow_deletes=allow_deletes,
+                replay=replay,
+                ids=named.resources,
+            )
             for name in _named(home, connections)
         ]
+        if queue:
+            _tell_queued({request.connection: queue_job(home, request) for request in requests}, as_json)
+            return
         reports = _run(home, requests)
     _tell("What the sync did", reports, as_json)
+
+
+@dataclass(frozen=True)
+class _Named:
+    """What is to be read, where not everything is."""
+
+    types: tuple[str, ...]
+    patients: tuple[str, ...]
+    ids: tuple[str, ...]
+    event: bool
+
+    def job_type(self, connections: Sequence[str] | None, *, full: bool) -> JobType:
+        """Raises typer.BadParameter for options that do not go together."""
+        named = self.patients or self.ids
+        if full and (named or self.event):
+            raise typer.BadParameter("--patient, --id and --event read what they name: leave out --full and --replay")
+        if named and len(connections or ()) != 1:
+            raise typer.BadParameter("--patient and --id are ids of one vendor: name the one connection")
+        if self.ids and len(self.types) != 1:
+            raise typer.BadParameter("--id wants the resource type: one --type")
+        if self.event or (self.patients and self.ids):
+            if not named:
+                raise typer.BadParameter("--event wants what the event was about: --patient, or --type and --id")
+            return JobType.WEBHOOK_SYNC
+        if named:
+            return JobType.PATIENT_SYNC if self.patients else JobType.RESOURCE_SYNC
+        return JobType.RESOURCE_SYNC if self.types else JobType.INCREMENTAL_SYNC
+
+    @property
+    def resources(self) -> tuple[tuple[str, str], ...]:
+        return tuple((self.types[0], remote_id) for remote_id in self.ids)
+
+    @property
+    def types_of_whole_reads(self) -> tuple[str, ...]:
+        """The type of an id says nothing of what else is read of a patient who is named beside it."""
+        return () if self.ids else self.types
+
+
+def _tell_queued(jobs: Mapping[str, str], as_json: bool) -> None:
+    if as_json:
+        print_json([{"connection": name, "job": job_id} for name, job_id in jobs.items()])
+        return
+    for name, job_id in jobs.items():
+        say(console, f"Job {job_id} waits. Launch sync_{name} in Dagster for today's partition with this config:")
+        say(console, f"  {{ops: {{{name}_extract: {{config: {{job: {job_id}}}}}}}}}")
 
 
 def writeback(connections: Connections = None, as_json: AsJson = False) -> None:

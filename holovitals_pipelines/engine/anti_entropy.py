@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.sync import run_sync
-from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
+from holovitals_pipelines.engine.vendors import AdapterFactory
 from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.model.vocabulary import JobType, Priority
 from holovitals_pipelines.store.agreements import unsent_links
@@ -46,7 +46,7 @@ def compare_sides(
     connection: str,
     *,
     progress: Progress | None = None,
-    adapter_for: AdapterFactory = vendor_adapter,
+    adapter_for: AdapterFactory | None = None,
 ) -> AntiEntropyReport:
     """One FULL_SYNC of the connection, with both directions compared. Raises as `run_sync` does."""
     unsent = mark_unsent(home, connection)

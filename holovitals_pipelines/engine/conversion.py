@@ -10,21 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from holovitals_pipelines.engine.record_format import format_of
 from holovitals_pipelines.engine.rule_library import active_rule_set
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 from holovitals_pipelines.fhir.validation import check_structure
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import ConfigurationError
-from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, Provider, SourceFormat
+from holovitals_pipelines.model.vocabulary import Direction, ErrorSeverity, SourceFormat
 from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.store.database import Database
 from holovitals_pipelines.transform.reading import RuleSetReady
 from holovitals_pipelines.transform.records import Finding, Transformed, compile_rule_set
 from holovitals_pipelines.transform.versions import to_r4
-
-NATIVE = (Provider.ALLSCRIPTS, Provider.NEXTGEN, Provider.ATHENAHEALTH)
-"""Vendors whose own APIs are read and written; the others speak FHIR."""
 
 VERSIONS = (SourceFormat.FHIR_STU3, SourceFormat.FHIR_DSTU2)
 
@@ -120,7 +118,14 @@ class Conversions:
     def _look_up(self, resource_type: str, direction: Direction) -> Conversion | None:
         if direction is Direction.OUTBOUND:
             ready = self._active(resource_type, direction, SourceFormat.FHIR_R4)
-            return Conversion(ready) if ready is not None else None
+            if ready is None:
+                return None
+            # A vendor's FHIR interface takes FHIR, whatever its other one takes.
+            foreign = (
+                self._connection.format == SourceFormat.FHIR_R4
+                and ready.rules.target_format is not SourceFormat.FHIR_R4
+            )
+            return None if foreign else Conversion(ready)
         own = self._active(resource_type, direction, self._format)
         if own is not None:
             return Conversion(own)
@@ -130,13 +135,6 @@ class Conversions:
 
     def _active(self, resource_type: str, direction: Direction, source: SourceFormat) -> RuleSetReady | None:
         return active_rule_set(self._database, self._connection.provider, resource_type, direction, source)
-
-
-def format_of(connection: ConnectionConfig) -> SourceFormat:
-    """What the connection's records are written in."""
-    if connection.format is not None:
-        return SourceFormat(connection.format)
-    return SourceFormat.CUSTOM_JSON if connection.provider in NATIVE else SourceFormat.FHIR_R4
 
 
 def count_found(converted: Sequence[Converted]) -> list[tuple[Found, int]]:

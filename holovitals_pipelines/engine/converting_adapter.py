@@ -6,7 +6,7 @@ conversion as the landed records, so both ways to a resource show the same docum
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from holovitals_pipelines.model.extract import ReadEvent, ReadRequest
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism
 from holovitals_pipelines.model.writing import READ_ONLY, Current, Present, UnitWrite, WriteCapability, Written
-from holovitals_pipelines.providers.adapter import Adapter, Identifier
+from holovitals_pipelines.providers.adapter import Adapter, Identifier, by_patient_only
 
 
 def converting(adapter: Adapter, conversions: Conversions) -> Adapter:
@@ -37,6 +37,10 @@ class ConvertingAdapter:
 
     def read(self, request: ReadRequest) -> AsyncIterator[ReadEvent]:
         return self._adapter.read(request)
+
+    @property
+    def by_patient_only(self) -> Set[str]:
+        return by_patient_only(self._adapter)
 
     def statistics(self) -> Sequence[RequestStatistics]:
         return self._adapter.statistics()

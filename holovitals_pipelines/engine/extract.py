@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from holovitals_pipelines.engine.landing_buffer import LandingBuffer
+from holovitals_pipelines.engine.named_reads import plan_reads, seen_no_more
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import content_hash
 from holovitals_pipelines.model.errors import JobError
 from holovitals_pipelines.model.extract import Cursor, Page, Problem, ReadRequest, TypeDone
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, JobType, Stage
-from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.providers.adapter import Adapter, by_patient_only
 from holovitals_pipelines.store.documents import put_documents
 from holovitals_pipelines.store.landing import WrittenPart
 from holovitals_pipelines.store.quarantine import quarantine_resources
@@ -40,14 +42,14 @@ def extract(session: JobSession, adapter: Adapter) -> None:
 async def _read(session: JobSession, adapter: Adapter) -> None:
     async with adapter:
         offered = adapter.mechanisms()
-        wanted = session.request.resource_types or session.connection.resource_types or tuple(offered)
+        wanted = _wanted(session, tuple(offered))
         done = session.finished_types(Stage.EXTRACT)
         missing = [name for name in wanted if name not in done]
         absent = [name for name in missing if name not in offered]
         if session.request.type is JobType.RESOURCE_SYNC:
             for name in absent:
                 session.fail_type(name, Stage.EXTRACT, _not_offered(session, name, offered))
-        elif absent and session.connection.resource_types:  # a usual type that a server lacks is no news
+        elif absent and (session.request.ids or session.connection.resource_types):  # a lack of usual ones is no news
             with session.transaction() as transaction:
                 session.add_errors(transaction, Stage.EXTRACT, [_skipped(session, absent)])
         readable = [name for name in offered if name in missing]
@@ -56,11 +58,8 @@ async def _read(session: JobSession, adapter: Adapter) -> None:
         session.begin_stage(Stage.EXTRACT, readable, mechanisms=offered)
         sink = _Sink(session)
         try:
-            async for event in adapter.read(_request(session, readable)):
-                if isinstance(event, Page):
-                    sink.take(event)
-                else:
-                    sink.finish(event)
+            for request, later in _reads(session, adapter, readable):
+                await _one_read(adapter, request, later, sink)
             sink.flush()
         finally:
             with session.transaction() as transaction:
@@ -68,8 +67,47 @@ async def _read(session: JobSession, adapter: Adapter) -> None:
                     transaction, session.job_id, session.connection.name, adapter.statistics(), session.now()
                 )
     for name in readable:
-        if name not in sink.ended:
+        if name not in sink.ended and (row := session.stage_row(name, Stage.EXTRACT)) and row.state != "failed":
             session.fail_type(name, Stage.EXTRACT, _unfinished(session, name))
+
+
+def _wanted(session: JobSession, offered: Sequence[str]) -> Sequence[str]:
+    """The types of the resources that are named, and those of whole patients, or of everything."""
+    request = session.request
+    of_ids = tuple(dict.fromkeys(kind for kind, _ in request.ids))
+    if of_ids and not request.patients:
+        return of_ids
+    return tuple(dict.fromkeys((*of_ids, *(request.resource_types or session.connection.resource_types or offered))))
+
+
+def _reads(
+    session: JobSession, adapter: Adapter, resource_types: Sequence[str]
+) -> Iterator[tuple[ReadRequest, frozenset[str]]]:
+    """What to ask the adapter for, one read after another, each with the types of which more comes after it."""
+    if not session.request.is_named:
+        yield _request(session, resource_types), frozenset()
+        return
+    planned = plan_reads(session, by_patient_only(adapter), resource_types)
+    for name, error in planned.unreadable.items():
+        session.fail_type(name, Stage.EXTRACT, error)
+    with session.transaction() as transaction:
+        session.add_errors(transaction, Stage.EXTRACT, planned.problems)
+    # One read alone goes on where it was interrupted; several small ones begin again, which hashing makes harmless.
+    cursor = session.load_cursor() if len(planned.requests) == 1 and not session.request.ids else None
+    for number, request in enumerate(planned.requests):
+        later = frozenset(name for other in planned.requests[number + 1 :] for name in other.resource_types)
+        yield replace(request, cursor=cursor), later
+
+
+async def _one_read(adapter: Adapter, request: ReadRequest, later: frozenset[str], sink: _Sink) -> None:
+    request = replace(request, resource_types=[name for name in request.resource_types if name not in sink.ended])
+    if not request.resource_types:
+        return  # each has failed in a read before
+    async for event in adapter.read(request):
+        if isinstance(event, Page):
+            sink.take(event)
+        elif event.error is not None or event.resource_type not in later:
+            sink.finish(event)
 
 
 def _not_offered(session: JobSession, resource_type: str, offered: Mapping[str, ChangeMechanism]) -> JobError:
@@ -116,7 +154,6 @@ def _request(session: JobSession, resource_types: Sequence[str]) -> ReadRequest:
         until=request.window[1] if request.window else None,
         cursor=session.load_cursor(),
         patients=session.known_patients,
-        only_patients=request.patients or None,
     )
 
 
@@ -146,6 +183,8 @@ class _Sink:
         for problem in page.problems:
             if problem.body is not None and problem.severity is not ErrorSeverity.WARNING:
                 buffer.refuse(problem, problem.body)
+            elif (gone := seen_no_more(self._session, problem)) is not None:
+                self._buffer(gone.resource_type).add_deletion(gone, page.source, self._delivery)
             else:
                 self._problems.append(problem)
         self._cursor = page.cursor

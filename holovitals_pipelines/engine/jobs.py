@@ -17,10 +17,10 @@ from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.session import JobSession, as_problem
-from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
+from holovitals_pipelines.engine.vendors import AdapterFactory
 from holovitals_pipelines.engine.worker import LeaseKeeper, is_gone, worker_name
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError, StoreError
-from holovitals_pipelines.model.job import JobReport, SyncRequest
+from holovitals_pipelines.model.job import JobReport, SyncRequest, check_request
 from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, Dataset, ErrorSeverity, JobStatus, Stage
 from holovitals_pipelines.store import errors, jobs, leases, stages
 from holovitals_pipelines.store.jobs import Job
@@ -40,7 +40,7 @@ def open_session(
     owner: str,
     run_id: str | None = None,
     progress: Progress | None = None,
-    adapter_for: AdapterFactory = vendor_adapter,
+    adapter_for: AdapterFactory | None = None,
 ) -> Iterator[JobSession]:
     """Work on the job for `request`: the unfinished one of a dead worker when there is one, a new one otherwise.
 
@@ -49,12 +49,43 @@ def open_session(
     live worker holds the connection.
     """
     home.connection(request.connection)
+    check_request(request)
     ttl = timedelta(seconds=home.settings.lease_seconds)
     with home.database.write() as transaction:
         job = _job_to_work_on(home, transaction, request, owner, run_id)
         fence = leases.begin_work(transaction, job.job_id, owner, ttl, datetime.now(UTC))
     with LeaseKeeper(home.database, job.job_id, fence, ttl, release=run_id is None), rare_collections():
         yield JobSession(home, job.job_id, fence, progress, adapter_for)
+
+
+def queue_job(home: Home, request: SyncRequest) -> str:
+    """A job that waits for whoever is told its id: a Dagster run names it, and no patient. Raises ConfigurationError.
+
+    Returns the id. What is asked for stays in the operational store.
+    """
+    provider = home.connection(request.connection).provider
+    check_request(request)
+    now = datetime.now(UTC)
+    with home.database.write() as transaction:
+        job = jobs.create_job(transaction, request, provider, now)
+        jobs.move(transaction, job.job_id, JobStatus.QUEUED, now)
+    return job.job_id
+
+
+def give_to_run(home: Home, job_id: str, connection: str, run_id: str) -> None:
+    """From now on the run works on the job; a run that is repeated finds it its own. Raises JobError."""
+    with home.database.write() as transaction:
+        job = jobs.lock_job(transaction, job_id)
+        if job.run_id == run_id:
+            return
+        if job.connection != connection or job.status not in (JobStatus.PENDING, JobStatus.QUEUED):
+            raise JobError(
+                "the job does not wait for this connection",
+                code="job.not_waiting",
+                place=f"job {job_id}",
+                remedy="queue another one: holovitals sync NAME … --queue prints its id",
+            )
+        jobs.assign_run(transaction, job_id, run_id, datetime.now(UTC))
 
 
 def _job_to_work_on(

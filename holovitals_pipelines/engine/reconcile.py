@@ -19,9 +19,11 @@ import sqlalchemy as sa
 from holovitals_pipelines.engine.agreement.facts import Seen
 from holovitals_pipelines.engine.agreement.of_job import creates_among, decide_seen, desk_without_vendor
 from holovitals_pipelines.engine.analysis import Analysis
+from holovitals_pipelines.engine.attachments import note_attachments
 from holovitals_pipelines.engine.batches import numbered
 from holovitals_pipelines.engine.delete_breaker import suspect_deletes
 from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.identity.index import index_patients, trust_of
 from holovitals_pipelines.engine.queries import load_query
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.fhir.canonical import HASH_VERSION
@@ -62,6 +64,8 @@ def reconcile(session: JobSession, resource_type: str) -> None:
     with session.transaction() as transaction:
         _advance(session, transaction, resource_type)
         session.end_stage(transaction, resource_type, Stage.RECONCILE, busy_seconds=time.monotonic() - started)
+    if resource_type == "Patient":
+        index_patients(session.home.database, trust_of(session.home.settings), write=session.transaction)
     session.progress.ended(session.connection.name, Stage.RECONCILE, resource_type)
 
 
@@ -223,6 +227,8 @@ def _decide(session: JobSession, transaction: sa.Connection, resource_type: str,
     sound += [row["remote_id"] for row in new]
     agreements.supersede_quarantine(transaction, connection, resource_type, sound)
     _log(session, transaction, resource_type, created, updated)
+    shown = [*new, *(row for outcome in (*COMPARED, "decide") for row in by_outcome.get(outcome, ()))]
+    note_attachments(session, transaction, resource_type, ((row["remote_id"], row["body"]) for row in shown))
     counts = Counter({name: len(decided) for name, decided in by_outcome.items()})
     decided = _let_decide(session, transaction, resource_type, by_outcome.get("decide", ()))
     session.count(
@@ -367,7 +373,7 @@ def _change(row: dict[str, Any], held: Mapping[str, bytes]) -> Change:
 def _advance(session: JobSession, transaction: sa.Connection, resource_type: str) -> None:
     """Move the watermark, but only for a complete read of the whole type."""
     extracted = session.stage_row(resource_type, Stage.EXTRACT)
-    partial = session.request.patients or session.request.window or session.request.type is JobType.PATIENT_SYNC
+    partial = session.request.is_named or session.request.window
     if extracted is None or extracted.state != "done" or extracted.watermark is None or partial:
         return
     advance_watermark(

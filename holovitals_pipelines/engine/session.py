@@ -44,10 +44,10 @@ class JobSession:
         job_id: str,
         fence: int,
         progress: Progress | None = None,
-        adapter_for: AdapterFactory = vendor_adapter,
+        adapter_for: AdapterFactory | None = None,
     ) -> None:
         self.home = home
-        self._adapter_for = adapter_for
+        self._adapter_for = adapter_for or (lambda connection: vendor_adapter(connection, home.database))
         self.told_before: Any = None
         """What the vendor last told of itself (engine.agreement.of_job); asked once a job and process."""
         self.job_id = job_id
@@ -77,7 +77,11 @@ class JobSession:
         reads in bulk lands as the vendor sent it."""
         from holovitals_pipelines.engine.converting_adapter import converting
 
-        return converting(self._adapter_for(self.connection), self.conversions)
+        return converting(self.open_vendor(), self.conversions)
+
+    def open_vendor(self) -> Adapter:
+        """The same as the vendor speaks, without conversion: for reading in bulk."""
+        return self._adapter_for(self.connection)
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -120,6 +124,8 @@ class JobSession:
 
     def has_input(self, dataset: Dataset, resource_type: str) -> bool:
         """Whether there is anything of the type to work on: a server may not offer every type that was asked for."""
+        if self.request.is_named and self.stage_row(resource_type, Stage.EXTRACT) is None:
+            return False  # what other jobs have landed is not what this one names
         try:
             self.source_job(dataset, resource_type)
         except JobError:

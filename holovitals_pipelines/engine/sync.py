@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from holovitals_pipelines.engine.attachments import fetch_attachments
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home
@@ -14,7 +15,7 @@ from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.replay import replayable_types
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.transform import transform
-from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
+from holovitals_pipelines.engine.vendors import AdapterFactory
 from holovitals_pipelines.engine.worker import worker_name
 from holovitals_pipelines.engine.write_back import write_back
 from holovitals_pipelines.model.errors import HoloVitalsError
@@ -24,7 +25,7 @@ from holovitals_pipelines.store.warehouse import publish
 
 
 def run_sync(
-    home: Home, request: SyncRequest, *, progress: Progress | None = None, adapter_for: AdapterFactory = vendor_adapter
+    home: Home, request: SyncRequest, *, progress: Progress | None = None, adapter_for: AdapterFactory | None = None
 ) -> JobReport:
     """Do the job and report it; a job whose worker was killed goes on where it stopped.
 
@@ -41,6 +42,7 @@ def run_sync(
                     extract(session, session.open_adapter())
                     process(session, session.landed_types())
                 write_back(session)
+                fetch_attachments(session)
         except HoloVitalsError as error:
             report = end_job(session, error)
         except Exception as error:

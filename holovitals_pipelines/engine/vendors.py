@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from holovitals_pipelines.engine.record_format import format_of
 from holovitals_pipelines.model.connection import ConnectionConfig
+from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.settings import resolve_secret
+from holovitals_pipelines.store.database import Database
 
 AdapterFactory = Callable[[ConnectionConfig], Adapter]
 
 
-def vendor_adapter(connection: ConnectionConfig) -> Adapter:
+def vendor_adapter(connection: ConnectionConfig, database: Database | None = None) -> Adapter:
+    """`database` holds what a vendor's HL7 v2 messages have told; only their connections need it."""
     from holovitals_pipelines.providers.registry import open_adapter  # all adapters; most commands call no vendor
 
-    return open_adapter(connection, resolve_secret)
+    held = None
+    if database is not None and format_of(connection) is SourceFormat.HL7_V2:
+        from holovitals_pipelines.engine.hl7v2.held import HeldInDatabase
+
+        held = HeldInDatabase(database, connection)
+    return open_adapter(connection, resolve_secret, held=held)

@@ -14,6 +14,7 @@ from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.of_job import desk_at
 from holovitals_pipelines.engine.agreement.push import push, recover
 from holovitals_pipelines.engine.agreement.settle import Reading, Settled, decide_and_commit, read_marks, settle
+from holovitals_pipelines.engine.attachments import note_attachments_since
 from holovitals_pipelines.engine.delete_breaker import held_back, most_deletes
 from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.fhir.resource_types import in_processing_order
@@ -56,7 +57,7 @@ async def _at_the_vendor(session: JobSession, types: Sequence[str]) -> None:
 
 
 async def _one_type(session: JobSession, desk: Desk, resource_type: str) -> None:
-    started = time.monotonic()
+    started, began = time.monotonic(), session.now()
     session.begin_stage(Stage.WRITE_BACK, [resource_type])
     settled, pushed, errors = Settled(), Counter[str](), list[HoloVitalsError]()
     left = await _suspected_deletes(session, desk, resource_type, settled)
@@ -69,6 +70,7 @@ async def _one_type(session: JobSession, desk: Desk, resource_type: str) -> None
         problems = [as_problem(error, resource_type) for error in errors]
         problems += [as_problem(error, resource_type) for _, error in settled.failures]
         problems += [as_problem(error, resource_type) for error in desk.left_to_people]
+        note_attachments_since(session, transaction, resource_type, began)
         session.add_errors(transaction, Stage.WRITE_BACK, problems)
         session.count(transaction, resource_type, Stage.WRITE_BACK, **_counts(settled, pushed))
         session.end_stage(transaction, resource_type, Stage.WRITE_BACK, busy_seconds=time.monotonic() - started)

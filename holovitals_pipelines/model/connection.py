@@ -161,6 +161,18 @@ class ReadSettings(_Strict):
     """None: the vendor's own bucket."""
 
 
+class AttachmentSettings(_Strict):
+    """What records point to, such as documents' texts: whether it is fetched, and how much of it."""
+
+    fetch: bool = True
+    max_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """Of one content; larger ones are listed and not fetched."""
+    a_job: int = Field(default=2_000, ge=1)
+    """At most so many are fetched by one job; the next one goes on."""
+    attempts: int = Field(default=5, ge=1)
+    """So many jobs try to fetch what failed."""
+
+
 class WriteSettings(_Strict):
     """What may be written to the vendor. The default is: nothing."""
 
@@ -196,6 +208,7 @@ class ConnectionConfig(_Strict):
     """None: every type the adapter offers for this provider."""
     read: ReadSettings = ReadSettings()
     write: WriteSettings = WriteSettings()
+    attachments: AttachmentSettings = AttachmentSettings()
     incremental_cron: str | None = "*/15 * * * *"
     full_cron: str | None = None
     anti_entropy_cron: str | None = "30 2 * * *"

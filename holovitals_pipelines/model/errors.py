@@ -23,6 +23,30 @@ No message may contain a value from a resource: ids and contents stay in the sto
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import ClassVar
+
+
+class ErrorAction(StrEnum):
+    """What an error on the vendor's side asks for: the first word of its remedy, and of docs/vendor-errors.md."""
+
+    RETRY = "retry"
+    """The same may be asked again, now or soon; a write whose answer was lost only after the vendor was read."""
+    WAIT = "wait"
+    """The vendor wants to be left alone for a while: a limit, a maintenance window, a lock."""
+    REAUTHENTICATE = "re-authenticate"
+    """A new token or session, or the credentials are wrong."""
+    CONFLICT = "conflict"
+    """The vendor holds something else than was thought: it is read again and decided on."""
+    DUPLICATE = "duplicate"
+    """The vendor has such a record already: it is looked up and linked, never created again."""
+    NOT_PERMITTED = "not permitted"
+    """The site decides whether this client may do it; no repetition and no other data help."""
+    FIX_DATA = "fix data"
+    """The content or a setting is refused: somebody has to correct it."""
+    POISON = "poison"
+    """It fails whatever is done: set aside with what came, never in the way of the rest."""
+
 
 class HoloVitalsError(Exception):
     """What happened, where, and what to do about it.
@@ -49,7 +73,12 @@ class ConfigurationError(HoloVitalsError):
 
 
 class VendorError(HoloVitalsError):
-    """An error on the vendor's side; `status` is the HTTP status where there was one."""
+    """An error on the vendor's side; `status` is the HTTP status where there was one.
+
+    `action` is what its class stands for unless told otherwise; the remedy begins with it.
+    """
+
+    usual_action: ClassVar[ErrorAction] = ErrorAction.POISON
 
     def __init__(
         self,
@@ -60,14 +89,21 @@ class VendorError(HoloVitalsError):
         remedy: str = "",
         status: int | None = None,
         vendor_code: str | None = None,
+        action: ErrorAction | None = None,
     ) -> None:
-        super().__init__(message, code=code, place=place, remedy=remedy)
+        self.action = action or self.usual_action
+        super().__init__(message, code=code, place=place, remedy=with_action(self.action, remedy))
         self.status = status
         self.vendor_code = vendor_code
 
 
+def with_action(action: ErrorAction, remedy: str) -> str:
+    """A remedy that begins with the action; one that was taken over from another error keeps its own."""
+    return remedy if remedy.startswith("[") else f"[{action}] {remedy}".rstrip()
+
+
 class TransientError(VendorError):
-    pass
+    usual_action = ErrorAction.RETRY
 
 
 class OutcomeUnknownError(TransientError):
@@ -79,27 +115,27 @@ class PermanentError(VendorError):
 
 
 class AuthenticationError(PermanentError):
-    pass
+    usual_action = ErrorAction.REAUTHENTICATE
 
 
 class NotPermittedError(PermanentError):
-    pass
+    usual_action = ErrorAction.NOT_PERMITTED
 
 
 class NotFoundError(PermanentError):
-    pass
+    usual_action = ErrorAction.CONFLICT
 
 
 class GoneError(PermanentError):
-    pass
+    usual_action = ErrorAction.CONFLICT
 
 
 class VersionConflictError(PermanentError):
-    pass
+    usual_action = ErrorAction.CONFLICT
 
 
 class DuplicateError(PermanentError):
-    pass
+    usual_action = ErrorAction.DUPLICATE
 
 
 class ProtocolError(PermanentError):

@@ -1,4 +1,7 @@
-"""What is asked of a sync job, and what it reports when it has ended."""
+"""What is asked of a sync job, and what it reports when it has ended.
+
+Law: a request that names patients or resources asks for these and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Direction, JobStatus, JobType, Priority
 
 
@@ -18,7 +22,10 @@ class SyncRequest:
     type: JobType = JobType.INCREMENTAL_SYNC
     resource_types: tuple[str, ...] = ()
     patients: tuple[str, ...] = ()
-    """PATIENT_SYNC: remote patient ids. They stay in the operational store; tags and logs never carry them."""
+    """PATIENT_SYNC, WEBHOOK_SYNC: remote patient ids, whose whole charts are read (of `resource_types`, if given). They
+    stay in the operational store; tags and logs never carry them."""
+    ids: tuple[tuple[str, str], ...] = ()
+    """RESOURCE_SYNC, WEBHOOK_SYNC: (resource type, remote id) of single resources to read. As private as `patients`."""
     window: tuple[datetime, datetime] | None = None
     """A past interval to read again (backfill); it never moves a watermark."""
     direction: Direction = Direction.BIDIRECTIONAL
@@ -29,10 +36,16 @@ class SyncRequest:
     replay: bool = False
     """What was landed before is transformed again, with the rules of now; the vendor is not called."""
 
+    @property
+    def is_named(self) -> bool:
+        """Whether only what it names is read: such a read says nothing of the rest and moves no watermark."""
+        return bool(self.patients or self.ids)
+
     def describe(self) -> dict[str, Any]:
         """JSON form, kept with the job; two requests are the same when these are equal."""
         plain = asdict(self)
         plain["window"] = [instant.isoformat() for instant in self.window] if self.window else None
+        plain["ids"] = [list(named) for named in self.ids]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
 
@@ -44,11 +57,42 @@ def request_from(plain: Mapping[str, Any]) -> SyncRequest:
         type=JobType(plain["type"]),
         resource_types=tuple(plain["resource_types"]),
         patients=tuple(plain["patients"]),
+        ids=tuple((kind, remote_id) for kind, remote_id in plain.get("ids", ())),
         window=(datetime.fromisoformat(window[0]), datetime.fromisoformat(window[1])) if window else None,
         direction=Direction(plain["direction"]),
         priority=Priority(plain["priority"]),
         allow_deletes=plain.get("allow_deletes", False),
         replay=plain.get("replay", False),
+    )
+
+
+_NAMES: Mapping[JobType, tuple[bool, bool]] = {
+    JobType.PATIENT_SYNC: (True, False),
+    JobType.RESOURCE_SYNC: (False, True),
+    JobType.WEBHOOK_SYNC: (True, True),
+}
+"""Whether a type of job takes patients, and ids of resources; the others read whole types and take neither."""
+
+
+def check_request(request: SyncRequest) -> None:
+    """Raise ConfigurationError for a request whose type does not fit what it names."""
+    patients, ids = _NAMES.get(request.type, (False, False))
+    if (request.patients and not patients) or (request.ids and not ids):
+        raise _unfit(request, f"a job of type {request.type} does not take what it was given by name")
+    if request.type is JobType.PATIENT_SYNC and not request.patients:
+        raise _unfit(request, "a PATIENT_SYNC names at least one patient")
+    if request.type is JobType.WEBHOOK_SYNC and not request.is_named:
+        raise _unfit(request, "a WEBHOOK_SYNC names what its events were about")
+    if request.type is JobType.RESOURCE_SYNC and not (request.ids or request.resource_types or request.replay):
+        raise _unfit(request, "a RESOURCE_SYNC names at least one resource type")
+
+
+def _unfit(request: SyncRequest, message: str) -> ConfigurationError:
+    return ConfigurationError(
+        message,
+        code="job.unfit_request",
+        place=f"connection {request.connection}",
+        remedy="patients: PATIENT_SYNC or WEBHOOK_SYNC; ids: RESOURCE_SYNC or WEBHOOK_SYNC",
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from holovitals_pipelines.orchestration.components.ehr_connection import EhrConnection
+from holovitals_pipelines.orchestration.patient_index import patient_index_assets
 from holovitals_pipelines.orchestration.resources import HomeResource
 from holovitals_pipelines.orchestration.run_ends import run_end_sensors
 from holovitals_pipelines.orchestration.statistics import statistics_assets
@@ -23,6 +24,7 @@ def assemble() -> dg.Definitions:
         EhrConnection(
             connection=connection.name,
             provider=connection.provider.value,
+            format=connection.format,
             resource_types=connection.resource_types,
             owner=connection.owner,
             incremental_cron=connection.incremental_cron,
@@ -34,7 +36,7 @@ def assemble() -> dg.Definitions:
     ]
     connections = dg.Definitions.merge(declared_here, *elsewhere)
     shared = dg.Definitions(
-        assets=statistics_assets(sorted(_keys(connections))),
+        assets=[*statistics_assets(sorted(_keys(connections))), *patient_index_assets(sorted(_keys(connections)))],
         sensors=run_end_sensors(),
         resources={"home": HomeResource()},
         executor=dg.in_process_executor,

@@ -11,7 +11,6 @@ from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.transform import transform
-from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.model.vocabulary import Stage
 from holovitals_pipelines.orchestration.layer_results import (
     block,
@@ -28,7 +27,7 @@ def read_what_failed(context: dg.AssetExecutionContext, session: JobSession) -> 
     unread = [row.resource_type for row in rows]
     if unread:
         context.log.info(f"reading afresh what failed before: {', '.join(unread)}")
-        extract(session, vendor_adapter(session.connection))
+        extract(session, session.open_vendor())
         for name in unread:
             _report(context, extract_result(session, name))
     return unread

@@ -11,7 +11,7 @@ import dagster as dg
 
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home
-from holovitals_pipelines.engine.jobs import CANCELLED, end_job, open_session
+from holovitals_pipelines.engine.jobs import CANCELLED, end_job, give_to_run, open_session
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.engine.worker import worker_name
@@ -34,9 +34,22 @@ JOB_TAG = "holovitals/job_id"
 
 @contextmanager
 def stage_of_run(
-    context: dg.AssetExecutionContext, home: Home, connection: str, offered: list[str], full: bool
+    context: dg.AssetExecutionContext,
+    home: Home,
+    connection: str,
+    offered: list[str],
+    full: bool = False,
+    waiting_job: str | None = None,
 ) -> Iterator[JobSession]:
-    """The engine session of the main job of this run, with the types and the direction that its selection means."""
+    """The engine session of the main job of this run, with the types and the direction that its selection means.
+
+    `waiting_job` is one that was queued: it says itself what is to be read, so that no run carries a patient's id.
+    """
+    if waiting_job is not None:
+        try:
+            give_to_run(home, waiting_job, connection, context.run.root_run_id or context.run.run_id)
+        except HoloVitalsError as error:
+            raise as_failure(error) from None
     with session_of_run(context, home, _request(context, connection, offered, full)) as session:
         yield session
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from typing import Protocol, runtime_checkable
 
+from holovitals_pipelines.model.attachment import Content
 from holovitals_pipelines.model.extract import ReadEvent, ReadRequest
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
@@ -72,4 +73,39 @@ class Adapter(ResourceDesk, Protocol):
     async def __aexit__(self, *exc: object) -> None: ...
 
 
-__all__ = ["Adapter", "Identifier", "RequestStatistics", "ResourceDesk"]
+@runtime_checkable
+class ReadsByPatient(Protocol):
+    """An adapter whose vendor shows records of some types in their patient's chart only, not by their ids."""
+
+    @property
+    def by_patient_only(self) -> Set[str]:
+        """The types that `ReadRequest.only_ids` cannot read."""
+        ...
+
+
+def by_patient_only(adapter: Adapter) -> Set[str]:
+    return adapter.by_patient_only if isinstance(adapter, ReadsByPatient) else frozenset()
+
+
+@runtime_checkable
+class FetchesAttachments(Protocol):
+    """An adapter whose vendor has calls for the content that records point to."""
+
+    async def fetch_attachment(self, address: str, content_type: str | None, *, limit: int) -> Content:
+        """The content behind an address that a record of this connection names, of at most `limit` bytes.
+
+        `content_type` is what the record says of it. Raises VendorError; hosts that are not the connection's are
+        refused (`http.foreign_host`).
+        """
+        ...
+
+
+__all__ = [
+    "Adapter",
+    "FetchesAttachments",
+    "Identifier",
+    "ReadsByPatient",
+    "RequestStatistics",
+    "ResourceDesk",
+    "by_patient_only",
+]

@@ -1,6 +1,7 @@
 """What a vendor's answer means: the body is asked first, the status second (vendors.md §13.6).
 
-The law: no text of the answer ends up in an error. Diagnostics name patients; codes and statuses do not.
+The law: of the answer's text only words that can name nobody end up in an error (`vendor_words`): diagnostics name
+patients; codes and statuses do not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from holovitals_pipelines.fhir.wire import OutcomeIssue, read_outcome
 from holovitals_pipelines.model.errors import (
     AuthenticationError,
     DuplicateError,
+    ErrorAction,
     GoneError,
     HoloVitalsError,
     NotFoundError,
@@ -27,6 +29,7 @@ from holovitals_pipelines.model.errors import (
     VendorError,
     VersionConflictError,
 )
+from holovitals_pipelines.providers import vendor_words
 
 
 class Meaning(StrEnum):
@@ -54,14 +57,46 @@ class Meaning(StrEnum):
     """A write that named another version than the current one."""
 
 
+_ACTIONS = {
+    Meaning.TRANSIENT: ErrorAction.RETRY,
+    Meaning.DEFERRED: ErrorAction.WAIT,
+    Meaning.AUTHENTICATION: ErrorAction.REAUTHENTICATE,
+    Meaning.SESSION_EXPIRED: ErrorAction.RETRY,
+    Meaning.STALE: ErrorAction.CONFLICT,
+    Meaning.NOT_FOUND: ErrorAction.CONFLICT,
+    Meaning.DELETED: ErrorAction.CONFLICT,
+    Meaning.MERGED: ErrorAction.CONFLICT,
+    Meaning.DUPLICATE: ErrorAction.DUPLICATE,
+    Meaning.NOT_PERMITTED: ErrorAction.NOT_PERMITTED,
+    Meaning.PERMANENT: ErrorAction.POISON,
+}
+"""What a meaning asks for where a rule does not say; IGNORE, NOTICE and PARTIAL are no errors and ask for nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class VendorRule:
-    """One line of a vendor's error registry: what its code means, in our words, and what to do."""
+    """One line of a vendor's error registry: what its code means, in our words, and what to do.
+
+    `words` are the vendor's own, as its documentation or its recorded answers have them: they are shown. `action` is
+    said where the meaning alone does not say it (`next_action`).
+    """
 
     meaning: Meaning
     code: str
     message: str
     remedy: str = ""
+    words: str = ""
+    action: ErrorAction | None = None
+
+    @property
+    def next_action(self) -> ErrorAction | None:
+        """None for what is no error."""
+        return self.action or _ACTIONS.get(self.meaning)
+
+    @property
+    def told(self) -> str:
+        """The message with the vendor's own words."""
+        return f"{self.message} ({self.words})" if self.words else self.message
 
 
 VendorTable = Mapping[str, VendorRule]
@@ -157,6 +192,10 @@ def vendor_rule(issues: Sequence[OutcomeIssue], table: VendorTable) -> tuple[str
     return None
 
 
+def _text_of(issues: Sequence[OutcomeIssue]) -> str | None:
+    return next((issue.diagnostics for issue in issues if issue.diagnostics), None)
+
+
 def meaning_of(error: VendorError, table: VendorTable) -> Meaning | None:
     """What the vendor's own code says an error means; None without a code the table knows."""
     rule = table.get(error.vendor_code) if error.vendor_code is not None else None
@@ -164,10 +203,17 @@ def meaning_of(error: VendorError, table: VendorTable) -> Meaning | None:
 
 
 def rule_error(
-    rule: VendorRule, *, place: str, status: int | None = None, vendor_code: str | None = None
+    rule: VendorRule, *, place: str, status: int | None = None, vendor_code: str | None = None, text: str | None = None
 ) -> VendorError:
+    """The error of a rule; `text` is what the answer said, for where the rule has no words of the vendor's own."""
     return _ERRORS.get(rule.meaning, PermanentError)(
-        rule.message, code=rule.code, place=place, remedy=rule.remedy, status=status, vendor_code=vendor_code
+        rule.told if rule.words else f"{rule.message}{vendor_words.said(text)}",
+        code=rule.code,
+        place=place,
+        remedy=rule.remedy,
+        status=status,
+        vendor_code=vendor_code,
+        action=rule.next_action,
     )
 
 
@@ -178,7 +224,7 @@ def classify(answer: Answer, *, place: str, table: VendorTable = NO_TABLE) -> Ve
     issues = [issue for issue in outcome_issues(answer.body) if issue.severity in ("fatal", "error")]
     known = vendor_rule(issues, table)
     if known is not None and known[1].meaning in _ERRORS:
-        return rule_error(known[1], place=place, status=answer.status, vendor_code=known[0])
+        return rule_error(known[1], place=place, status=answer.status, vendor_code=known[0], text=_text_of(issues))
     if answer.status < 400:
         return ProtocolError(
             f"the server answered {answer.status}, a redirect that cannot be followed",
@@ -195,6 +241,8 @@ def classify(answer: Answer, *, place: str, table: VendorTable = NO_TABLE) -> Ve
     vendor_code = next((code for issue in issues if (code := issue.vendor_code) and _CODE.fullmatch(code)), None)
     said = f" with issue code {issue_code}" if issue_code else ""
     said += f" and vendor code {vendor_code}" if vendor_code else ""
+    said += vendor_words.said(_text_of(issues))
+    told_to_wait = answer.status in (425, 429) or (answer.status == 503 and "retry-after" in answer.headers)
     return _ERRORS[meaning](
         f"the server answered {answer.status}{said}",
         code=f"http.{answer.status}",
@@ -202,6 +250,7 @@ def classify(answer: Answer, *, place: str, table: VendorTable = NO_TABLE) -> Ve
         remedy=_REMEDIES[meaning],
         status=answer.status,
         vendor_code=vendor_code,
+        action=ErrorAction.WAIT if told_to_wait and meaning is Meaning.TRANSIENT else None,
     )
 
 

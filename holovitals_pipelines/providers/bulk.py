@@ -50,6 +50,8 @@ class Export:
     since: datetime | None = None
     snapshot: bool = True
     """False when the export is of a window, or of only a part of what the connection can see."""
+    beside: Sequence[str] = ()
+    """Types that are asked for because the server wants it, and left where they are."""
 
 
 class ManifestFile(msgspec.Struct):
@@ -111,7 +113,7 @@ async def read_export(http: VendorHttp, export: Export, progress: Progress) -> A
 
 
 async def _kick_off(http: VendorHttp, export: Export, progress: Progress) -> AsyncGenerator[Page, None]:
-    params = [("_type", ",".join(export.resource_types))]
+    params = [("_type", ",".join([*export.resource_types, *export.beside]))]
     if export.since is not None:
         params.append(
             ("_since", export.since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"))

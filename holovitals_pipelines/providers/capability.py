@@ -10,6 +10,7 @@ import msgspec
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import SourceFormat
 from holovitals_pipelines.providers.answers import Answer
+from holovitals_pipelines.providers.json_patch import MEDIA_TYPE as JSON_PATCH
 
 _NUMBERS = {SourceFormat.FHIR_R4: "4.0", SourceFormat.FHIR_STU3: "3.0", SourceFormat.FHIR_DSTU2: "1.0"}
 """What `fhirVersion` begins with."""
@@ -46,6 +47,7 @@ class _Head(msgspec.Struct, rename="camel"):
 class _Statement(msgspec.Struct, rename="camel"):
     software: _Named | None = None
     instantiates: list[str] = []
+    patch_format: list[str] = []
     rest: list[_Rest] = []
 
 
@@ -58,6 +60,8 @@ class TypeCapability:
     search_params: frozenset[str]
     creatable: bool = False
     updatable: bool = False
+    patchable: bool = False
+    """By JSON Patch; other formats of patches are not spoken here."""
     deletable: bool = False
     conditional_create: bool = False
     versioning: str = ""
@@ -98,14 +102,19 @@ def read_capability(answer: Answer, *, place: str, release: SourceFormat = Sourc
     if rest is None:
         raise _refuse("the server's CapabilityStatement describes no REST server", place)
     everywhere = frozenset(param.name for param in rest.search_param)
+    patches = JSON_PATCH in statement.patch_format
     return Capability(
         software=statement.software.name if statement.software else "",
-        types={resource.type: _type_capability(resource, everywhere) for resource in rest.resource if resource.type},
+        types={
+            resource.type: _type_capability(resource, everywhere, patches=patches)
+            for resource in rest.resource
+            if resource.type
+        },
         exports=_export_levels(rest) or _presumed_levels(statement),
     )
 
 
-def _type_capability(resource: _Resource, everywhere: frozenset[str]) -> TypeCapability:
+def _type_capability(resource: _Resource, everywhere: frozenset[str], *, patches: bool) -> TypeCapability:
     interactions = {interaction.code for interaction in resource.interaction}
     return TypeCapability(
         searchable="search-type" in interactions,
@@ -113,6 +122,7 @@ def _type_capability(resource: _Resource, everywhere: frozenset[str]) -> TypeCap
         search_params=everywhere | {param.name for param in resource.search_param},
         creatable="create" in interactions,
         updatable="update" in interactions,
+        patchable=patches and "patch" in interactions,
         deletable="delete" in interactions,
         conditional_create=resource.conditional_create,
         versioning=resource.versioning,

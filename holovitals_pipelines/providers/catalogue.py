@@ -6,10 +6,17 @@ from collections.abc import Collection, Mapping
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
 from holovitals_pipelines.model.errors import ConfigurationError
-from holovitals_pipelines.model.vocabulary import Provider
+from holovitals_pipelines.model.vocabulary import Provider, SourceFormat
+from holovitals_pipelines.providers.allscripts import fhir as veradigm_fhir
 from holovitals_pipelines.providers.allscripts import rows as allscripts
 from holovitals_pipelines.providers.athenahealth import adapter as athenahealth
+from holovitals_pipelines.providers.athenahealth import fhir as athenahealth_fhir
+from holovitals_pipelines.providers.cerner_reads import CERNER_TYPES
+from holovitals_pipelines.providers.eclinicalworks import ECW_TYPES
 from holovitals_pipelines.providers.epic import EPIC_TYPES
+from holovitals_pipelines.providers.meditech import adapter as meditech
+from holovitals_pipelines.providers.meditech import fhir as meditech_fhir
+from holovitals_pipelines.providers.nextgen import fhir as nextgen_fhir
 from holovitals_pipelines.providers.nextgen import records as nextgen
 
 COMMON_TYPES = (
@@ -23,18 +30,31 @@ COMMON_TYPES = (
 _USUAL: Mapping[Provider, Collection[str]] = {
     Provider.FHIR: COMMON_TYPES,
     Provider.EPIC: EPIC_TYPES,
+    Provider.ECLINICALWORKS: ECW_TYPES,
+    Provider.CERNER: CERNER_TYPES,
     Provider.ALLSCRIPTS: allscripts.TYPES,
     Provider.ATHENAHEALTH: athenahealth.TYPES,
     Provider.NEXTGEN: nextgen.TYPES,
+    Provider.MEDITECH: meditech.TYPES,
 }
 
+_USUAL_IN_FHIR: Mapping[Provider, Collection[str]] = {
+    Provider.ALLSCRIPTS: veradigm_fhir.TYPES,
+    Provider.ATHENAHEALTH: athenahealth_fhir.TYPES,
+    Provider.NEXTGEN: nextgen_fhir.TYPES,
+    Provider.MEDITECH: meditech_fhir.TYPES,
+}
+"""Of the FHIR interfaces of vendors that have another one too."""
 
-def usual_types(provider: Provider) -> tuple[str, ...]:
-    """In processing order. Raises ConfigurationError for a provider without an adapter."""
+
+def usual_types(provider: Provider, form: str | None = None) -> tuple[str, ...]:
+    """In processing order; `form` is the connection's `format`. Raises ConfigurationError for a provider without an
+    adapter."""
     if provider not in _USUAL:
         raise ConfigurationError(
             f"there is no adapter for provider {provider}",
             code="provider.unknown",
             remedy=f"choose one of: {', '.join(_USUAL)}",
         )
-    return tuple(in_processing_order(_USUAL[provider]))
+    in_fhir = _USUAL_IN_FHIR.get(provider) if form == SourceFormat.FHIR_R4 else None
+    return tuple(in_processing_order(in_fhir or _USUAL[provider]))

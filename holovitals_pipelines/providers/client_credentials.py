@@ -19,6 +19,7 @@ from holovitals_pipelines.model.connection import ClientSecretAuth, SecretRef
 from holovitals_pipelines.model.errors import AuthenticationError, ProtocolError, VendorError
 from holovitals_pipelines.providers.answers import Answer
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.smart import missing_scopes
 
 ResolveSecret = Callable[[SecretRef], str]
 
@@ -38,11 +39,14 @@ class TokenEndpoint:
     scopes: str | None
     remedy: str
     """What to check when the credentials are refused."""
+    parameters: tuple[tuple[str, str], ...] = ()
+    """What else the form has to hold."""
 
 
 class _TokenAnswer(msgspec.Struct):
     access_token: str
     expires_in: float | str | None = None
+    scope: str | None = None
 
 
 class _Refusal(msgspec.Struct):
@@ -67,6 +71,8 @@ class ClientCredentials:
         self._endpoint = endpoint
         self._single_flight = asyncio.Lock()
         self._token: _Token | None = None
+        self.missing_scopes: list[str] = []
+        """What the last token lacks of the scopes that were asked for; empty where the vendor does not tell."""
 
     async def token(self) -> str:
         """The current access token, asked for when there is none or it is about to expire."""
@@ -106,6 +112,7 @@ class ClientCredentials:
             form["scope"] = scopes
         if self._auth.site_id is not None:
             form["site_id"] = self._auth.site_id
+        form |= dict(self._endpoint.parameters)
         return form, headers
 
     def _address(self) -> httpx.URL:
@@ -124,6 +131,8 @@ class ClientCredentials:
                 place=self._http.place(self._endpoint.operation),
                 remedy="check base_url and auth.token_url: the latter must be the OAuth token endpoint",
             ) from None
+        asked = (self._auth.scopes or self._endpoint.scopes or "").split()
+        self.missing_scopes = [] if token.scope is None else missing_scopes(asked, token.scope.split())
         lifetime = _seconds(token.expires_in)
         return _Token(token.access_token, started + lifetime - min(_EARLY_SECONDS, lifetime / 5))
 
@@ -135,12 +144,16 @@ class ClientCredentials:
         except (msgspec.DecodeError, UnicodeDecodeError):
             word = ""
         word = word if re.fullmatch(r"[a-z_]{1,40}", word) else ""
-        out_of_scope = "take the scope out of auth.scopes, or ask the vendor to add it to the app"
+        remedies = {
+            "invalid_scope": "take the scope out of auth.scopes, or ask the vendor to add it to the app",
+            "unauthorized_client": "ask the vendor to entitle the app to tokens of its own, by client_credentials: "
+            "its id and secret are right",
+        }
         return AuthenticationError(
             f"the token endpoint answered {answer.status} {word or 'without an OAuth error'}",
             code=f"auth.{word or 'refused'}",
             place=place,
-            remedy=out_of_scope if word == "invalid_scope" else self._endpoint.remedy,
+            remedy=remedies.get(word, self._endpoint.remedy),
             status=answer.status,
         )
 

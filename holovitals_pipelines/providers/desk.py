@@ -19,6 +19,7 @@ from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.capability import TypeCapability
 from holovitals_pipelines.providers.fhir_write import Pen, Reading
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.json_patch import ANYTHING, PatchRules
 from holovitals_pipelines.providers.refusals import R4_REFUSALS, RefusalTable
 from holovitals_pipelines.providers.write_gate import WriteGate
 
@@ -68,6 +69,11 @@ class FhirDesk(WriteGate):
         self._allowed(resource_type, "updated", self.write_capability(resource_type).update)
         head = read_head(body)
         assert (head.resource_type, head.id) == (resource_type, remote_id), "the body is another resource's"
+        if self._is_patched(resource_type):
+            there = await self._still(resource_type, remote_id, version)
+            # The patch leads from what was just read: that version is the one to name.
+            if_match, rules = self._guard(resource_type, there.version), self._patch_rules(resource_type)
+            return await fhir_write.patch(self._pen, resource_type, there, body, rules=rules, if_match=if_match)
         if version is not None and self._unlearnt(resource_type):
             await self._still(resource_type, remote_id, version)
         if_match = self._guard(resource_type, version)
@@ -84,13 +90,22 @@ class FhirDesk(WriteGate):
     async def find(self, resource_type: str, identifiers: Sequence[Identifier]) -> Sequence[Present]:
         return await fhir_write.find(self.http, resource_type, identifiers)
 
+    def _is_patched(self, resource_type: str) -> bool:
+        """Whether the type is changed by JSON Patch, for want of an update of the whole."""
+        offer = self._offer(resource_type)
+        return offer is not None and offer.patchable and not offer.updatable
+
+    def _patch_rules(self, resource_type: str) -> PatchRules:
+        """What patches of the type may hold; any server's: everything, with old values tested."""
+        return ANYTHING
+
     def _unlearnt(self, resource_type: str) -> bool:
         """Whether a read may still show that the server guards writes of the type."""
         guard = self.write_capability(resource_type).concurrency
         return guard is Concurrency.VERSION and resource_type not in self._shown
 
-    async def _still(self, resource_type: str, remote_id: str, version: str) -> None:
-        """Look whether the vendor still holds the version. Raises GoneError, VersionConflictError."""
+    async def _still(self, resource_type: str, remote_id: str, version: str | None) -> Present:
+        """What the vendor holds, if it is still the version (None: any). Raises GoneError, VersionConflictError."""
         place = self.http.place(f"GET {resource_type}/{{id}}")
         current = await self.read_current(resource_type, remote_id)
         if isinstance(current, Absent):
@@ -100,13 +115,14 @@ class FhirDesk(WriteGate):
                 place=place,
                 remedy="nothing: the deletion is confirmed by a read and decided on",
             )
-        if current.version != version:
+        if version is not None and current.version != version:
             raise VersionConflictError(
                 "the vendor has changed the resource since the write was decided",
                 code="write.stale",
                 place=place,
                 remedy="nothing: the vendor's newer version is read and decided on",
             )
+        return current
 
     def _remember(self, resource_type: str, reading: Reading) -> None:
         current = reading.current

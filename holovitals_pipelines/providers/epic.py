@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
+from holovitals_pipelines.model.attachment import Content
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
 from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
@@ -24,6 +25,7 @@ from holovitals_pipelines.model.writing import READ_ONLY, Concurrency, Present, 
 from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.bulk import BUSY, TOO_RECENT
 from holovitals_pipelines.providers.crawl import crawl
+from holovitals_pipelines.providers.fhir_attachments import BINARY, is_binary
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
@@ -216,6 +218,20 @@ class EpicAdapter(FhirConnection):
 
         async for page in crawl(self.http, patients(), fetch, read=read, progress=progress, source=source):
             yield page
+
+    async def fetch_attachment(self, address: str, content_type: str | None, *, limit: int) -> Content:
+        """See `FetchesAttachments`. Epic gives documents' content by Binary alone (vendors.md §3.6)."""
+        if not is_binary(self.http, address):
+            raise NotPermittedError(
+                "Epic gives content by Binary only, and the address is none of this site's",
+                code="epic.binary_only",
+                place=self.http.place(BINARY),
+                remedy="ask the site what the address is; it is not followed",
+            )
+        return await super().fetch_attachment(address, content_type, limit=limit)
+
+    def _fixed_params(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        return {name: how.params for name, how in EPIC_TYPES.items()}
 
     def _params(self, request: ReadRequest, resource_type: str) -> list[tuple[str, str]]:
         how = EPIC_TYPES.get(resource_type, _WHOLE)

@@ -1,9 +1,13 @@
-"""Epic's registry of OperationOutcome codes, as far as reading and writing meet them (vendors.md §3.3)."""
+"""Epic's registry of OperationOutcome codes, as far as reading and writing meet them (vendors.md §3.3).
+
+Its own words are those of each answer, as far as they name nobody; the registry's are summarised there, not quoted.
+"""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
+from holovitals_pipelines.model.errors import ErrorAction
 from holovitals_pipelines.providers.answers import Meaning, VendorRule, VendorTable
 
 MERGED = "epic.merged"
@@ -18,10 +22,12 @@ _CORRECT = (
     "correct the resource by what Epic's documentation says of the type, or leave the type out of what is written"
 )
 _MAPPING = "ask the site to map the codes to flowsheet rows, or leave such observations out of what is written"
+_SITE_MAPPING = "ask the site to correct the mapping"
 
 
 def _permanent(code: str, message: str, remedy: str = _ASK_EPIC) -> VendorRule:
-    return VendorRule(Meaning.PERMANENT, code, message, remedy)
+    to_correct = remedy in (_CORRECT, _MAPPING, _SITE_MAPPING)
+    return VendorRule(Meaning.PERMANENT, code, message, remedy, action=ErrorAction.FIX_DATA if to_correct else None)
 
 
 _BREAK_THE_GLASS = VendorRule(
@@ -91,9 +97,7 @@ EPIC_ERRORS: VendorTable = MappingProxyType(
             "the day's limit of document queries is reached",
             "read the type again tomorrow, or read it less often; what was read is kept",
         ),
-        "40000": _permanent(
-            "epic.mapping", "a mapping table at the site is wrong", "ask the site to correct the mapping"
-        ),
+        "40000": _permanent("epic.mapping", "a mapping table at the site is wrong", _SITE_MAPPING),
         "59100": VendorRule(Meaning.NOTICE, "epic.content_noted", "Epic remarks on the content"),
         "59101": VendorRule(Meaning.NOTICE, "epic.content_doubted", "Epic doubts the content and takes it"),
         "59102": _permanent(

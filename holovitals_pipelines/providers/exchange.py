@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from holovitals_pipelines.model.errors import OutcomeUnknownError
+from holovitals_pipelines.model.errors import OutcomeUnknownError, ProtocolError
 from holovitals_pipelines.providers.answers import Answer, Judge, transport_error
+
+LARGEST_ANSWER_BYTES = 256 * 1024 * 1024
+"""A page beyond this is refused rather than held in memory; bulk files are streamed and have no such limit."""
 
 FormSource = Callable[[], Mapping[str, str]]
 """Makes the form of a POST, anew for each attempt: a signed assertion may be used once only."""
@@ -33,6 +36,7 @@ class Call:
     once: bool = False
     timeout: httpx.Timeout | None = None
     """None: the client's own."""
+    largest_bytes: int = LARGEST_ANSWER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,29 @@ class StreamedAnswer:
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.LocalProtocolError)
 """Failures before a byte of the request was on its way."""
+
+
+async def body_of(call: Call, response: httpx.Response, *, place: str) -> bytes:
+    """The whole body of an answer, which is closed then. Raises ProtocolError, of a write OutcomeUnknownError, for one
+    that is larger than the call takes."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.aiter_bytes():
+            size += len(chunk)
+            if size > call.largest_bytes and call.once:
+                raise outcome_unknown("the answer is larger than any resource", place=place)
+            if size > call.largest_bytes:
+                raise ProtocolError(
+                    f"the answer is larger than {call.largest_bytes:,} bytes",
+                    code="http.answer_too_large",
+                    place=place,
+                    remedy="lower read.page_size; of a document's content, raise attachments.max_bytes",
+                )
+            chunks.append(chunk)
+    finally:
+        await response.aclose()
+    return b"".join(chunks)
 
 
 def outcome_unknown(why: str, *, place: str, status: int | None = None) -> OutcomeUnknownError:

@@ -84,7 +84,7 @@ class FhirAdapter(FhirConnection):
             return READ_ONLY
         return WriteCapability(
             create=offer.creatable,
-            update=offer.updatable,
+            update=offer.updatable or offer.patchable,
             delete=offer.deletable,
             concurrency=self._concurrency(resource_type, offer.versioning),
             keeps_identifiers=offer.conditional_create or "identifier" in offer.search_params,
@@ -205,8 +205,8 @@ class FhirAdapter(FhirConnection):
         source = f"GET {read.resource_type}?{parameter}={{id}}"
 
         def fetch(patient: str) -> AsyncIterator[Found]:
-            params = [(parameter, patient), *self._page_params(since, None)]
-            return search(self.http, Query(read.resource_type, params, source))
+            params = [(parameter, patient), *self._own_params(read.resource_type), *self._page_params(since, None)]
+            return self._searched(Query(read.resource_type, params, source))
 
         async for page in crawl(self.http, patients, fetch, read=read, progress=progress, source=source):
             yield page
@@ -217,7 +217,8 @@ class FhirAdapter(FhirConnection):
         place = progress.place_in(read.resource_type)
         source = f"GET {read.resource_type}"
         if "id" not in place:
-            query = Query(read.resource_type, self._page_params(since, request.until), source)
+            params = [*self._own_params(read.resource_type), *self._page_params(since, request.until)]
+            query = Query(read.resource_type, params, source)
             try:
                 async for page in search_pages(self.http, query, read, progress):
                     yield page
@@ -233,6 +234,14 @@ class FhirAdapter(FhirConnection):
         # "Either patient or _id is required": most EHRs answer no search without a patient (vendors.md §1.1).
         async for page in self._by_patient(sorted(request.patients()), read, progress, since):
             yield page
+
+    def _own_params(self, resource_type: str) -> list[tuple[str, str]]:
+        """What the vendor wants in every search of the type; any server: nothing."""
+        return []
+
+    def _searched(self, query: Query) -> AsyncIterator[Found]:
+        """The pages of a search of one patient's resources."""
+        return search(self.http, query)
 
     def _page_params(self, since: datetime | None, until: datetime | None) -> list[tuple[str, str]]:
         params = [self._count()]

@@ -1,4 +1,4 @@
-"""FHIR REST with one resource: read what is there now, create, replace, delete, find by identifier.
+"""FHIR REST with one resource: read what is there now, create, replace, patch, delete, find by identifier.
 
 Law: a write is sent once, and a success whose answer cannot be read is an unknown outcome, not a success.
 """
@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from holovitals_pipelines.fhir.exact import read_document
 from holovitals_pipelines.fhir.wire import Head, MalformedResource, read_head, read_outcome
 from holovitals_pipelines.model.errors import (
     GoneError,
@@ -25,12 +26,14 @@ from holovitals_pipelines.model.errors import (
     TransientError,
 )
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
-from holovitals_pipelines.model.writing import Absent, Current, Present, Written
+from holovitals_pipelines.model.writing import Absent, Current, Document, Present, Written
+from holovitals_pipelines.providers import json_patch
 from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.answers import Answer, rule_error, vendor_rule
 from holovitals_pipelines.providers.exchange import outcome_unknown
 from holovitals_pipelines.providers.fhir_rest import Query, quoted, read_source, search
-from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.http import FHIR_JSON, VendorHttp
+from holovitals_pipelines.providers.json_patch import PatchRules, not_offered, write_patch
 from holovitals_pipelines.providers.refusals import (
     RefusalTable,
     Write,
@@ -68,9 +71,11 @@ class Pen:
         *,
         operation: str,
         content: bytes | None = None,
+        media_type: str = FHIR_JSON,
         condition: Mapping[str, str],
     ) -> Answer:
         """A write with its condition's headers (none: unconditional). Raises what the answer stands for."""
+        of_content = {} if content is None else {"Content-Type": media_type, "Prefer": "return=representation"}
         return await self.http.write(
             method,
             path,
@@ -78,7 +83,7 @@ class Pen:
             judge=judge(write, condition=bool(condition), table=self.refusals, codes=self.http.table),
             timeout_seconds=self.timeout_seconds,
             content=content,
-            headers={**({} if content is None else {"Prefer": "return=representation"}), **condition},
+            headers={**of_content, **condition},
         )
 
 
@@ -124,10 +129,34 @@ async def update(pen: Pen, resource_type: str, remote_id: str, body: bytes, *, i
     answer = await pen.send(
         Write.UPDATE, "PUT", path, operation=operation, content=body, condition=_if_match(if_match, place)
     )
-    stored, head = _stored(answer, resource_type, place=place)
-    if head is not None and head.id != remote_id:
-        raise outcome_unknown("the server answered with another resource", place=place, status=answer.status)
-    return Written(remote_id, _version(answer, head), stored)
+    return _updated(answer, resource_type, remote_id, place)
+
+
+async def patch(
+    pen: Pen, resource_type: str, there: Present, body: bytes, *, rules: PatchRules, if_match: str | None
+) -> Written:
+    """JSON Patch that makes `body` of what is there. Nothing is sent where both say the same.
+
+    Raises NotPermittedError where `rules` do not offer a change that is needed.
+    """
+    operation = f"PATCH {resource_type}/{{id}}"
+    path, place = f"{resource_type}/{quoted(there.remote_id)}", pen.http.place(operation)
+    current = read_document(there.body)
+    operations = json_patch.patch(current, _with_what_is_the_vendors(current, read_document(body)), rules)
+    if not operations:
+        return Written(there.remote_id, there.version, there.body)
+    if (element := not_offered(operations, rules)) is not None:
+        raise _not_patched(resource_type, element, place)
+    answer = await pen.send(
+        Write.UPDATE,
+        "PATCH",
+        path,
+        operation=operation,
+        content=write_patch(operations),
+        media_type=json_patch.MEDIA_TYPE,
+        condition=_if_match(if_match, place),
+    )
+    return _updated(answer, resource_type, there.remote_id, place)
 
 
 async def delete(pen: Pen, resource_type: str, remote_id: str, *, if_match: str | None) -> None:
@@ -220,6 +249,35 @@ def _stored(answer: Answer, resource_type: str, *, place: str) -> tuple[bytes | 
     if head.resource_type != resource_type:
         raise outcome_unknown("the answer is another kind of resource", place=place, status=answer.status)
     return answer.body, head
+
+
+def _updated(answer: Answer, resource_type: str, remote_id: str, place: str) -> Written:
+    stored, head = _stored(answer, resource_type, place=place)
+    if head is not None and head.id != remote_id:
+        raise outcome_unknown("the server answered with another resource", place=place, status=answer.status)
+    return Written(remote_id, _version(answer, head), stored)
+
+
+_SERVER_META = ("versionId", "lastUpdated", "source")
+
+
+def _with_what_is_the_vendors(current: Document, wanted: Document) -> Document:
+    """What is wanted, with the vendor's own narrative and its own notes on the version: they are not content."""
+    kept = {name: current[name] for name in ("text",) if name in current}
+    own, asked = current.get("meta"), wanted.get("meta")
+    meta = {name: value for name, value in (asked or {}).items() if name not in _SERVER_META}
+    meta |= {name: own[name] for name in _SERVER_META if isinstance(own, dict) and name in own}
+    rest = {name: value for name, value in wanted.items() if name not in ("text", "meta")}
+    return {**rest, **kept, **({"meta": meta} if meta else {})}
+
+
+def _not_patched(resource_type: str, element: str, place: str) -> NotPermittedError:
+    return NotPermittedError(
+        f"the vendor does not let {resource_type}{element} be changed like this",
+        code="write.patch_not_offered",
+        place=place,
+        remedy="make the change at the vendor, or name the element in write.read_only_elements; nothing was sent",
+    )
 
 
 def _etag(answer: Answer) -> str | None:

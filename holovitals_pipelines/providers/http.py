@@ -11,6 +11,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from datetime import datetime
 from functools import cache
 from typing import Protocol
@@ -32,11 +33,13 @@ from holovitals_pipelines.providers.answers import (
 )
 from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
 from holovitals_pipelines.providers.exchange import (
+    LARGEST_ANSWER_BYTES,
     NEVER_SENT,
     Call,
     Exchange,
     FormSource,
     StreamedAnswer,
+    body_of,
     outcome_unknown,
 )
 from holovitals_pipelines.providers.rate import Bucket, Unlimited
@@ -45,8 +48,6 @@ from holovitals_pipelines.providers.skew import ClockSkew
 from holovitals_pipelines.providers.timings import Timings
 
 FHIR_JSON = "application/fhir+json"
-LARGEST_ANSWER_BYTES = 256 * 1024 * 1024
-"""A page beyond this is refused rather than held in memory; bulk files are streamed and have no such limit."""
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -85,6 +86,7 @@ class VendorHttp:
         settings: ReadSettings,
         *,
         table: VendorTable = NO_TABLE,
+        judge: Judge | None = None,
         bucket: Bucket | None = None,
         clock: Clock = SYSTEM_CLOCK,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -94,7 +96,11 @@ class VendorHttp:
         self.base_url = httpx.URL(base_url.rstrip("/") + "/")
         self.clock = clock
         self.table = table
+        self.judge = judge
+        """What the vendor's answers to reads mean where a table of codes cannot tell."""
         self.settings = settings
+        self.accept = FHIR_JSON
+        """What requests accept, unless they say otherwise themselves."""
         self.authorizer: Authorizer | None = None
         self._bucket = bucket or Unlimited()
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -110,6 +116,12 @@ class VendorHttp:
             follow_redirects=False,
             trust_env=False,
         )
+
+    def authorized_by(self, authorizer: Authorizer) -> VendorHttp:
+        """The same client, with its limits and statistics; its requests carry another authorizer's tokens."""
+        other = copy(self)
+        other.authorizer = authorizer
+        return other
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -161,16 +173,27 @@ class VendorHttp:
         content: bytes | None = None,
         judge: Judge | None = None,
         authorized: bool = True,
+        largest_bytes: int = LARGEST_ANSWER_BYTES,
     ) -> Answer:
         """Send, repeat what is worth repeating, and return an answer with a 2xx status.
 
-        Raises the VendorError the last answer stands for.
+        Raises the VendorError the last answer stands for; of more than `largest_bytes` the rest is not read.
         """
         target = self._admitted(url, operation)
         if params:
             target = target.copy_merge_params(list(params))
-        sent = {"Accept": FHIR_JSON, **(headers or {})}
-        call = Call(method, target, operation, sent, form=form, content=content, judge=judge, authorized=authorized)
+        sent = {"Accept": self.accept, **(headers or {})}
+        call = Call(
+            method,
+            target,
+            operation,
+            sent,
+            form=form,
+            content=content,
+            judge=judge,
+            authorized=authorized,
+            largest_bytes=min(largest_bytes, LARGEST_ANSWER_BYTES),
+        )
         return (await self._attempts(call)).answer
 
     async def write(
@@ -190,7 +213,7 @@ class VendorHttp:
         Raises OutcomeUnknownError when the answer is lost, and what `judge` makes of any other.
         """
         named = {} if content is None else {"Content-Type": FHIR_JSON}
-        sent = {"Accept": FHIR_JSON, **named, **(headers or {})}
+        sent = {"Accept": self.accept, **named, **(headers or {})}
         timeout = httpx.Timeout(timeout_seconds, pool=None)
         target = self._admitted(url, operation)
         call = Call(method, target, operation, sent, content=content, judge=judge, once=True, timeout=timeout)
@@ -238,9 +261,9 @@ class VendorHttp:
         repeat = 0
         token_renewed = False
         while True:
-            self._timings.waited(call.operation, await self._bucket.acquire())
-            # Waiting for a token is not part of the request, and its errors are already final.
+            # Waiting for a token is not part of the request, has its own turn, and its errors are already final.
             token = await self._token_for(call)
+            self._timings.waited(call.operation, await self._bucket.acquire())
             asked: float | None = None
             try:
                 exchange = await self._exchange(call, token)
@@ -262,11 +285,9 @@ class VendorHttp:
                     token_renewed = True
                     self._timings.retry(call.operation)
                     continue
-                asked = retry_after(
-                    exchange.answer.headers.get("retry-after"),
-                    now=self.clock.now(),
-                    ceiling=self.settings.max_poll_seconds,
-                )
+                asked = self._asked_wait(exchange.answer)
+            finally:
+                self._bucket.release()
             final = not isinstance(error, TransientError) or isinstance(error, OutcomeUnknownError)
             if final or repeat >= self.settings.max_retries:
                 raise error
@@ -278,10 +299,20 @@ class VendorHttp:
             await self.clock.sleep(wait)
             repeat += 1
 
+    def _asked_wait(self, answer: Answer) -> float | None:
+        """Seconds the vendor wants to be left alone, by its word or by the limit that was met."""
+        if answer.status == 429 and "retry-after" not in answer.headers:
+            return self._bucket.throttled(http_date(answer.headers.get("date")))
+        told, ceiling = answer.headers.get("retry-after"), self.settings.max_poll_seconds
+        return retry_after(told, now=self.clock.now(), ceiling=ceiling)
+
     def _judge(self, call: Call, answer: Answer, place: str) -> HoloVitalsError | None:
         if call.judge is not None and (error := call.judge(answer, place)) is not None:
             return error
-        return None if call.once else classify(answer, place=place, table=self.table)
+        if call.once:
+            return None
+        judged = self.judge(answer, place) if self.judge is not None else None
+        return judged or classify(answer, place=place, table=self.table)
 
     async def _token_for(self, call: Call) -> str | None:
         if not call.authorized or self.authorizer is None or not self.is_own(call.target):
@@ -310,7 +341,7 @@ class VendorHttp:
 
     async def _follow(self, call: Call, token: str | None) -> httpx.Response:
         target, bearer = call.target, token
-        for _ in range(_MOST_REDIRECTS + 1):
+        for hop in range(_MOST_REDIRECTS + 1):
             headers = dict(call.headers)
             if bearer is not None:
                 headers["Authorization"] = f"Bearer {bearer}"
@@ -323,13 +354,16 @@ class VendorHttp:
                 content=call.content,
                 timeout=call.timeout or httpx.USE_CLIENT_DEFAULT,
             )
+            if hop and self.is_own(target):
+                await self._bucket.acquire()  # a redirect that is followed is one more request to the vendor
+                self._bucket.release()
             sent_at = self.clock.now()
             response = await self._client.send(request, stream=True)
             self._compare_clocks(target, sent_at, response)
             location = response.headers.get("location")
             if response.status_code not in _REDIRECTS or not location or call.method != "GET":
                 return response
-            if self._vendor_refuses(call, body := await self._body(call, response)):
+            if vendor_rule(outcome_issues(body := await self._body(call, response)), self.table) is not None:
                 # Epic answers "merged" (4107) with a redirect to the survivor: the code is the news (vendors.md §3.3).
                 status, known_as = response.status_code, {"content-type": FHIR_JSON}
                 return httpx.Response(status, headers=known_as, content=body, request=request)
@@ -354,28 +388,10 @@ class VendorHttp:
         if served_at is not None and self.is_own(target):
             self.skew.observe(served_at, sent_at=sent_at, received_at=self.clock.now())
 
-    def _vendor_refuses(self, call: Call, body: bytes) -> bool:
-        return vendor_rule(outcome_issues(body), self.table) is not None
-
     async def _body(self, call: Call, response: httpx.Response) -> bytes:
         if response.is_closed:
             return response.content
-        chunks: list[bytes] = []
-        size = 0
         try:
-            async for chunk in response.aiter_bytes():
-                size += len(chunk)
-                if size > LARGEST_ANSWER_BYTES and call.once:
-                    raise outcome_unknown("the answer is larger than any resource", place=self.place(call.operation))
-                if size > LARGEST_ANSWER_BYTES:
-                    raise ProtocolError(
-                        f"the answer is larger than {LARGEST_ANSWER_BYTES // 2**20} MiB",
-                        code="http.answer_too_large",
-                        place=self.place(call.operation),
-                        remedy="lower read.page_size",
-                    )
-                chunks.append(chunk)
+            return await body_of(call, response, place=self.place(call.operation))
         finally:
             self._timings.received(call.operation, response.num_bytes_downloaded)
-            await response.aclose()
-        return b"".join(chunks)

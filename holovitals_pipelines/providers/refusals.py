@@ -1,7 +1,7 @@
 """What a vendor's answer to a write means: tables of data, because vendors answer alike with unlike statuses.
 
-Law: an answer that does not prove that nothing happened means that the outcome is unknown, and no text of an answer
-ends up in an error (diagnostics name patients; codes and statuses do not).
+Law: an answer that does not prove that nothing happened means that the outcome is unknown, and of an answer's text only
+words that can name nobody end up in an error (`vendor_words`: diagnostics name patients).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from holovitals_pipelines.model.errors import (
     AuthenticationError,
     ConfigurationError,
     DuplicateError,
+    ErrorAction,
     GoneError,
     HoloVitalsError,
     NotFoundError,
@@ -25,6 +26,7 @@ from holovitals_pipelines.model.errors import (
     VendorError,
     VersionConflictError,
 )
+from holovitals_pipelines.providers import vendor_words
 from holovitals_pipelines.providers.answers import (
     Answer,
     Meaning,
@@ -142,6 +144,7 @@ class _Word:
     error: type[VendorError]
     code: str
     remedy: str
+    action: ErrorAction | None = None
 
 
 _WORDS = {
@@ -151,7 +154,9 @@ _WORDS = {
     Refusal.DUPLICATE: _Word(
         DuplicateError, "write.duplicate", "nothing: the resource that is there is looked up and linked, or reviewed"
     ),
-    Refusal.BUSY: _Word(TransientError, "write.busy", "nothing: it is sent again later, nothing was changed"),
+    Refusal.BUSY: _Word(
+        TransientError, "write.busy", "nothing: it is sent again later, nothing was changed", ErrorAction.WAIT
+    ),
     Refusal.GONE: _Word(GoneError, "write.gone", "nothing: the deletion is confirmed by a read and decided on"),
     Refusal.NOT_FOUND: _Word(NotFoundError, "write.not_found", "nothing: the vendor is read and decided on"),
     Refusal.NOT_PERMITTED: _Word(
@@ -166,6 +171,7 @@ _WORDS = {
         PermanentError,
         "write.refused",
         "read what the vendor's documentation says of the codes; sending the same again cannot help",
+        ErrorAction.FIX_DATA,
     ),
 }
 
@@ -187,23 +193,32 @@ _FHIR_ISSUE_TYPES = frozenset({
 
 
 def refused(
-    answer: Answer, write: Write, *, condition: bool, table: RefusalTable, codes: VendorTable, place: str
+    answer: Answer,
+    write: Write,
+    *,
+    condition: bool,
+    table: RefusalTable,
+    codes: VendorTable,
+    place: str,
+    words: str = "",
 ) -> HoloVitalsError | None:
     """The error an answer to a write stands for; None when the write was carried out.
 
-    The body is asked first, then the table, then the status. ConfigurationError when the vendor wants a condition and
-    none was sent.
+    The body is asked first, then the table, then the status. `words` are the vendor's, where its body is no
+    OperationOutcome; they are shown as far as they name nobody. ConfigurationError when the vendor wants a condition
+    and none was sent.
     """
     issues = [issue for issue in outcome_issues(answer.body) if issue.severity in ("fatal", "error")]
     if answer.status < 300 and answer.status != 202 and not issues:
         return None
-    told = _told(answer, issues)
+    told = _told(answer, issues, words)
     known = vendor_rule(issues, codes)
     if known is not None and known[1].meaning not in (Meaning.IGNORE, Meaning.NOTICE, Meaning.PARTIAL):
         number, rule = known
         ours = _about_itself(_OF_MEANING.get(rule.meaning), answer.status, write)
         if ours is None:
-            return rule_error(rule, place=place, status=answer.status, vendor_code=number)
+            text = next((issue.diagnostics for issue in issues if issue.diagnostics), None)
+            return rule_error(rule, place=place, status=answer.status, vendor_code=number, text=text)
         return _error(ours, told, answer, place=place, vendor_code=number)
     if 300 <= answer.status < 400:
         return _redirected(answer, place)
@@ -261,16 +276,23 @@ def _error(refusal: Refusal, told: str, answer: Answer, *, place: str, vendor_co
         )
     word = _WORDS[refusal]
     return word.error(
-        told, code=word.code, place=place, remedy=word.remedy, status=answer.status, vendor_code=vendor_code
+        told,
+        code=word.code,
+        place=place,
+        remedy=word.remedy,
+        status=answer.status,
+        vendor_code=vendor_code,
+        action=word.action,
     )
 
 
-def _told(answer: Answer, issues: Sequence[OutcomeIssue]) -> str:
+def _told(answer: Answer, issues: Sequence[OutcomeIssue], words: str) -> str:
     types = dict.fromkeys(issue.code for issue in issues if issue.code in _FHIR_ISSUE_TYPES)
     codes = dict.fromkeys(issue.vendor_code for issue in issues if _is_code(issue.vendor_code))
     said = f" with issue type {', '.join(map(str, types))}" if types else ""
     said += f" and vendor code {', '.join(map(str, codes))}" if codes else ""
-    return f"the server answered {answer.status}{said}"
+    own = words or next((issue.diagnostics for issue in issues if issue.diagnostics), "")
+    return f"the server answered {answer.status}{said}{vendor_words.said(own)}"
 
 
 def _is_code(text: str | None) -> bool:

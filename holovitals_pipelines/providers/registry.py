@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef, SmartBackendAuth
 from holovitals_pipelines.model.errors import ConfigurationError
-from holovitals_pipelines.model.vocabulary import Provider
+from holovitals_pipelines.model.vocabulary import Provider, SourceFormat
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.allscripts.adapter import AllscriptsAdapter
-from holovitals_pipelines.providers.answers import NO_TABLE, VendorTable
+from holovitals_pipelines.providers.allscripts.fhir import VeradigmFhirAdapter
+from holovitals_pipelines.providers.answers import NO_TABLE, Judge, VendorTable
 from holovitals_pipelines.providers.athenahealth.adapter import AthenaAdapter
+from holovitals_pipelines.providers.athenahealth.fhir import AthenaFhirAdapter
+from holovitals_pipelines.providers.cerner import CernerAdapter
+from holovitals_pipelines.providers.cerner_errors import judge as cerner_judge
 from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
+from holovitals_pipelines.providers.eclinicalworks import REQUESTS_PER_MINUTE, EcwAdapter
+from holovitals_pipelines.providers.eclinicalworks_errors import ECW_ERRORS, read_judge
 from holovitals_pipelines.providers.epic import EpicAdapter
 from holovitals_pipelines.providers.epic_errors import EPIC_ERRORS
 from holovitals_pipelines.providers.fhir import FhirAdapter
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.meditech.adapter import MeditechAdapter
+from holovitals_pipelines.providers.meditech.fhir import MeditechFhirAdapter
+from holovitals_pipelines.providers.meditech.held import HeldRecords
 from holovitals_pipelines.providers.nextgen.adapter import NextGenAdapter
-from holovitals_pipelines.providers.rate import bucket_for
+from holovitals_pipelines.providers.nextgen.fhir import NextGenFhirAdapter
+from holovitals_pipelines.providers.rate import Limits, bucket_for
 from holovitals_pipelines.providers.smart import SmartBackend
 
 ResolveSecret = Callable[[SecretRef], str]
@@ -30,17 +40,37 @@ ResolveSecret = Callable[[SecretRef], str]
 class _Vendor:
     adapter: Callable[[ConnectionConfig, VendorHttp, ResolveSecret], Adapter]
     errors: VendorTable = field(default_factory=lambda: NO_TABLE)
+    judge: Judge | None = None
+    limits: Callable[[str], Limits] = lambda base_url: Limits()
+    """What the vendor lets one client ask of a base URL."""
+
+
+def _athena_limits(base_url: str) -> Limits:
+    # unverified: the figures a public client of theirs keeps to, a tenth and less of it in preview (vendors.md §5.7)
+    return Limits(per_second=5.0 if ".preview." in base_url else 100.0)
 
 
 _VENDORS: dict[Provider, _Vendor] = {
     Provider.FHIR: _Vendor(lambda config, http, resolve_secret: FhirAdapter(config, http)),
     Provider.EPIC: _Vendor(EpicAdapter, EPIC_ERRORS),
-    Provider.ATHENAHEALTH: _Vendor(AthenaAdapter),
+    Provider.CERNER: _Vendor(CernerAdapter, judge=cerner_judge),
+    Provider.ATHENAHEALTH: _Vendor(AthenaAdapter, limits=_athena_limits),
     Provider.ALLSCRIPTS: _Vendor(AllscriptsAdapter),
     Provider.NEXTGEN: _Vendor(NextGenAdapter),
+    Provider.ECLINICALWORKS: _Vendor(
+        EcwAdapter, ECW_ERRORS, read_judge, lambda base_url: Limits(per_minute=REQUESTS_PER_MINUTE)
+    ),
 }
 
-AVAILABLE = tuple(_VENDORS)
+_FHIR_FACES: dict[Provider, _Vendor] = {
+    Provider.ATHENAHEALTH: _Vendor(AthenaFhirAdapter, limits=_athena_limits),
+    Provider.ALLSCRIPTS: _Vendor(VeradigmFhirAdapter),
+    Provider.NEXTGEN: _Vendor(NextGenFhirAdapter),
+    Provider.MEDITECH: _Vendor(MeditechFhirAdapter),
+}
+"""What `format: FHIR_R4` chooses of vendors that have another interface too."""
+
+AVAILABLE = tuple(dict.fromkeys((*_VENDORS, Provider.MEDITECH)))
 
 
 def open_adapter(
@@ -49,13 +79,18 @@ def open_adapter(
     *,
     clock: Clock = SYSTEM_CLOCK,
     transport: httpx.AsyncBaseTransport | None = None,
+    held: HeldRecords | None = None,
 ) -> Adapter:
     """The adapter of a connection, to be used with `async with`; nothing is sent before that.
 
-    `resolve_secret` gives the text a reference stands for. `clock` and `transport` are for tests. Raises
-    ConfigurationError for a provider without an adapter.
+    `resolve_secret` gives the text a reference stands for. `clock` and `transport` are for tests. `held` is what HL7 v2
+    messages have told, for a connection that receives them.
+
+    Raises ConfigurationError for a provider without an adapter.
     """
-    vendor = _VENDORS.get(config.provider)
+    if config.provider is Provider.MEDITECH and config.format is None:
+        return _meditech(config, resolve_secret, clock, held)
+    vendor = _vendor_of(config)
     if vendor is None:
         raise ConfigurationError(
             f"there is no adapter for provider {config.provider}",
@@ -68,10 +103,36 @@ def open_adapter(
         config.base_url,
         config.read,
         table=vendor.errors,
-        bucket=bucket_for(config.read.requests_per_second, clock),
+        judge=vendor.judge,
+        bucket=bucket_for(limits_of(config), config.base_url, clock),
         clock=clock,
         transport=transport,
     )
     if isinstance(config.auth, SmartBackendAuth):
         http.authorizer = SmartBackend(config.auth, http, resolve_secret)
     return vendor.adapter(config, http, resolve_secret)
+
+
+def _vendor_of(config: ConnectionConfig) -> _Vendor | None:
+    face = _FHIR_FACES.get(config.provider) if config.format == SourceFormat.FHIR_R4 else None
+    return face or _VENDORS.get(config.provider)
+
+
+def limits_of(config: ConnectionConfig) -> Limits:
+    """The vendor's, with the connection's own requests a second where it names them."""
+    vendor = _vendor_of(config)
+    limits = vendor.limits(config.base_url) if vendor is not None else Limits()
+    return replace(limits, per_second=config.read.requests_per_second or limits.per_second)
+
+
+def _meditech(
+    config: ConnectionConfig, resolve_secret: ResolveSecret, clock: Clock, held: HeldRecords | None
+) -> Adapter:
+    if held is None:
+        raise ConfigurationError(
+            "what MEDITECH's messages told is kept in a home, and none was given",
+            code="meditech.no_home",
+            place=f"connection {config.name}",
+            remedy="use the connection through the holovitals command, or say format: FHIR_R4 for its FHIR interface",
+        )
+    return MeditechAdapter(config, held, resolve_secret, clock)

@@ -65,7 +65,7 @@ class SmartBackend:
         self._single_flight = asyncio.Lock()
         self._token: _Token | None = None
         self._token_url: str | None = None
-        self._keys: list[SigningKey] | None = None
+        self._keys: list[SigningKey] = []
         self._skew = timedelta()
         self.problems: list[Problem] = []
         """What the token answers had to say; the reader passes them on once."""
@@ -81,10 +81,17 @@ class SmartBackend:
         if self._token is not None and self._token.value == token:
             self._token = None
 
+    def asking_for(self, scopes: str) -> SmartBackend:
+        """The same client with the same keys, asking for other scopes: its token is another one."""
+        other = SmartBackend(self._auth.model_copy(update={"scopes": scopes}), self._http, self._resolve_secret)
+        other._keys = self._keys
+        return other
+
     def public_keys(self) -> list[SigningKey]:
-        if self._keys is None:
+        if not self._keys:
             place = f"connection {self._http.connection}, auth.keys"
-            self._keys = [
+            # In place: `asking_for` shares the list, and reading a key costs a fifth of a second.
+            self._keys += [
                 read_key(self._resolve_secret(ref), self._auth.algorithm, place=f"{place}[{number}]")
                 for number, ref in enumerate(self._auth.keys)
             ]
@@ -198,33 +205,36 @@ class SmartBackend:
 
     async def _find_token_url(self) -> str:
         if self._token_url is None:
-            found = self._auth.token_url or await self._discover()
+            found = self._auth.token_url or await discover_token_url(self._http)
             self._http.name_origin(self._http.resolve(found), operation=_DISCOVERY)
             self._token_url = found
         return self._token_url
 
-    async def _discover(self) -> str:
-        try:
-            answer = await self._http.request(
-                "GET",
-                ".well-known/smart-configuration",
-                operation=_DISCOVERY,
-                headers={"Accept": "application/json"},
-                authorized=False,
-            )
-            return str(self._http.resolve(msgspec.json.decode(answer.body, type=_SmartConfiguration).token_endpoint))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            status = "an answer without a token endpoint"
-        except VendorError as error:
-            if error.status is None or error.status >= 500:
-                raise
-            status = f"status {error.status}"
-        raise ConfigurationError(
-            f"the server's SMART configuration cannot be used: {status}",
-            code="auth.discovery",
-            place=self._http.place(_DISCOVERY),
-            remedy="set auth.token_url, or check that base_url is the FHIR base",
+
+async def discover_token_url(http: VendorHttp) -> str:
+    """What the server's SMART configuration names. Raises ConfigurationError, or VendorError for one out of reach."""
+    try:
+        answer = await http.request(
+            "GET",
+            ".well-known/smart-configuration",
+            operation=_DISCOVERY,
+            headers={"Accept": "application/json"},
+            authorized=False,
         )
+        return str(http.resolve(msgspec.json.decode(answer.body, type=_SmartConfiguration).token_endpoint))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        status = "an answer without a token endpoint"
+    except VendorError as error:
+        # What a vendor says in its own words (no such tenant) tells more than that this address does not answer.
+        if error.status is None or error.status >= 500 or not error.code.startswith("http."):
+            raise
+        status = f"status {error.status}"
+    raise ConfigurationError(
+        f"the server's SMART configuration cannot be used: {status}",
+        code="auth.discovery",
+        place=http.place(_DISCOVERY),
+        remedy="set auth.token_url, or check that base_url is the FHIR base",
+    )
 
 
 class _KeyRefused(Exception):
@@ -240,13 +250,16 @@ class _TokenJudge:
         self.refused_key: Answer | None = None
 
     def __call__(self, answer: Answer, place: str) -> VendorError | None:
-        if answer.status < 400 or answer.status == 429 or answer.status >= 500:
+        if answer.status < 400 or answer.status == 429:
             return None
         try:
             word = msgspec.json.decode(answer.body, type=_Refusal).error
         except (msgspec.DecodeError, UnicodeDecodeError):
             word = ""
         word = word if re.fullmatch(r"[a-z_]{1,40}", word) else ""
+        # eClinicalWorks answers 500 access_denied where it refuses for any reason of its own (vendors.md §8).
+        if answer.status >= 500 and word != "access_denied":
+            return None
         if word in _KEY_REFUSALS or (not word and answer.status == 401):
             self.refused_key = answer
         remedy = (

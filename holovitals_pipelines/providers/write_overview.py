@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from holovitals_pipelines.model.writing import Concurrency, UnitWrite
+from holovitals_pipelines.model.writing import Concurrency, UnitWrite, WriteCapability
 from holovitals_pipelines.providers.adapter import ResourceDesk
 
 GUARDS = {
@@ -26,7 +26,7 @@ class TypeWrites:
     operations: tuple[str, ...]
     concurrency: Concurrency
     restricted: tuple[tuple[str, UnitWrite], ...]
-    """Top-level elements that cannot simply be written, by name."""
+    """Top-level elements of which more is to be said than that they are written, by name."""
     finds_own_identifier: bool
 
     @property
@@ -48,8 +48,12 @@ def write_overview(desk: ResourceDesk, resource_types: Iterable[str]) -> list[Ty
                 resource_type,
                 tuple(name for name, can in offered.items() if can),
                 capability.concurrency,
-                tuple(sorted(capability.elements.items())),
+                (*sorted(capability.elements.items()), *_the_rest(capability)),
                 capability.keeps_identifiers,
             )
         )
     return found
+
+
+def _the_rest(capability: WriteCapability) -> list[tuple[str, UnitWrite]]:
+    return [] if capability.otherwise is UnitWrite.WRITABLE else [("all else", capability.otherwise)]

@@ -72,7 +72,15 @@ def main(arguments: list[str] | None = None) -> int:
     given = _arguments().parse_args(arguments)
     if given.until_stdin_closes:
         _end_with_parent()
-    from holovitals_pipelines.sandbox.server import SandboxConfig, build, check_host, listening_socket, uvicorn_server
+    from holovitals_pipelines.sandbox.server import (
+        SandboxConfig,
+        bind_links,
+        build,
+        check_host,
+        listening_socket,
+        uvicorn_server,
+    )
+    from holovitals_pipelines.sandbox.site import base_urls
 
     try:
         config = SandboxConfig(
@@ -92,14 +100,14 @@ def main(arguments: list[str] | None = None) -> int:
         check_host(config.host, config.allow_other_hosts)
         sandbox = build(config)
         bound = listening_socket(config)
+        bind_links(sandbox, config.host)
     except (HoloVitalsError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     port = bound.getsockname()[1]
-    here = f"http://{config.host}:{port}"
     started = {
         "port": port,
-        "base_urls": {name: here + site.dialect.base for name, site in sandbox.sites.items()},
+        "base_urls": base_urls(sandbox.sites, f"http://{config.host}:{port}"),
         "groups": {name: site.dialect.group for name, site in sandbox.sites.items()},
     }
     sys.stdout.write(orjson.dumps(started).decode() + "\n")

@@ -16,7 +16,7 @@ from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.clock import Clock, instant
 from holovitals_pipelines.sandbox.faults import FaultPlan, fault_from
 from holovitals_pipelines.sandbox.people import merge_patients
-from holovitals_pipelines.sandbox.site import Site
+from holovitals_pipelines.sandbox.site import Site, base_urls
 from holovitals_pipelines.sandbox.wire import RequestLog
 
 
@@ -36,7 +36,7 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
             {
                 "status": "ok",
                 "now": instant(clock.now_ms()),
-                "base_urls": {name: here + site.dialect.base for name, site in sites.items()},
+                "base_urls": base_urls(sites, here),
                 "groups": {name: site.dialect.group for name, site in sites.items()},
             }
         )
@@ -109,6 +109,11 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         bodies = (site.records.body(number) or b"" for number in living)
         return Response(b"".join(body + b"\n" for body in bodies), media_type="application/fhir+ndjson")
 
+    async def changes(request: Request) -> Response:
+        """A figure that grows with each version that is made."""
+        site = site_of(request)
+        return _json({"changes": site.records.changes}) if site else _json({"error": "no such dialect"}, 404)
+
     async def settings(request: Request) -> Response:
         site = site_of(request)
         if site is None:
@@ -145,6 +150,7 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         Route("/_sandbox/clock", time, methods=["GET", "POST"]),
         Route("/_sandbox/{dialect}/ids/{kind}", ids),
         Route("/_sandbox/{dialect}/resources/{kind}", resources),
+        Route("/_sandbox/{dialect}/changes", changes),
         Route("/_sandbox/{dialect}/settings", settings, methods=["GET", "POST"]),
         Route("/_sandbox/{dialect}/merge", merge, methods=["POST"]),
         Route("/_sandbox/{dialect}/bulk/reset", reset_bulk, methods=["POST"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 
@@ -21,8 +21,9 @@ class Clock:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.now_ms() / 1000, UTC)
 
-    def http_date(self) -> str:
-        return format_datetime(self.now().replace(microsecond=0), usegmt=True)
+    def http_date(self, ahead_seconds: float = 0.0) -> str:
+        """Now as an HTTP-date, or as a clock shows it that is so far ahead."""
+        return format_datetime((self.now() + timedelta(seconds=ahead_seconds)).replace(microsecond=0), usegmt=True)
 
     def shift(self, seconds: float) -> None:
         if self._frozen_ms is not None:

@@ -5,6 +5,7 @@ The law: a fault is taken by the request that matches it, in the order of arriva
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,10 @@ from typing import Any
 import orjson
 
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.sandbox.odd_rows import with_odd_row
+
+BULK_ERRORS = "errors.ndjson"
+"""The file of errors of an export that went wrong in part."""
 
 
 class FaultKind(StrEnum):
@@ -50,10 +55,20 @@ class FaultKind(StrEnum):
     REPEAT_ROWS = "repeat_rows"
     """The page begins with the last `rows` (default 1) of the page before."""
     EDIT_PAGE = "edit_page"
-    """Somebody edits (`edit`: update or delete) the page's first resource just before it is read."""
+    """Somebody edits (`edit`: update or delete) the page's first resource just before it is read; see the next."""
     EDIT_BEFORE_WRITE = "edit_before_write"
     """Somebody edits the resource just before a PUT or DELETE of it is processed: sets `element` to the JSON `value`
     (without one: takes it away; without `element`: adds a remark), or deletes the resource (`edit`: delete)."""
+    MERGE_PATIENTS = "merge_patients"
+    """Two patients, `retired` and `survivor`, are made one just before the request is answered."""
+    CLOCK_SKEW = "clock_skew"
+    """The answer's Date is `seconds` (default 300) ahead of the vendor's clock."""
+    ROTATE_KEYS = "rotate_keys"
+    """The vendor forgets the client's public key `kid`, as after a rotation that it has not seen."""
+    PARTIAL_BULK = "partial_bulk"
+    """A manifest lacks its last file and names one of errors instead."""
+    SCHEMA_DRIFT = "schema_drift"
+    """The first resource or record has a member nobody knows and, where `member` names one, a value nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,38 +175,29 @@ def malformed(fault: Fault, body: bytes, ndjson: bool) -> bytes:
         case FaultKind.CUT | FaultKind.TRUNCATED:
             return body[: int(len(body) * float(fault.option("fraction", 0.5)))]
         case FaultKind.INVALID_UTF8:
-            place = body.find(b'":"', len(body) * 2 // 3)
-            at = place + 3 if place >= 0 else len(body) // 2
-            return body[:at] + b"\xff\xfe" + body[at:]
-        case FaultKind.WRONG_TYPE:
-            return _with_resource(body, b'{"resourceType":"Basic","id":"wrong-type","code":{"text":"x"}}', ndjson)
-        case FaultKind.LONG_LINE:
-            kind = first_resource(body, ndjson).get("resourceType", "Basic")
-            filler = b"x" * int(fault.option("bytes", 10_000_000))
-            return _with_resource(
-                body, b'{"resourceType":"%s","id":"long-line","language":"%s"}' % (kind.encode(), filler), ndjson
-            )
-        case FaultKind.DUPLICATE_IDS:
-            again = first_resource(body, ndjson)
-            if fault.option("changed", False):
-                again["implicitRules"] = "urn:holovitals:sandbox:changed"
-            return _with_resource(body, orjson.dumps(again), ndjson)
+            return _with_bad_bytes(body)
+        case FaultKind.PARTIAL_BULK:
+            return _partial_manifest(body)
+        case FaultKind.WRONG_TYPE | FaultKind.LONG_LINE | FaultKind.DUPLICATE_IDS | FaultKind.SCHEMA_DRIFT:
+            return with_odd_row(fault.kind, fault.options or {}, body, ndjson)
         case _:
             return body
 
 
-def first_resource(body: bytes, ndjson: bool) -> dict[str, Any]:
-    """The first resource of an NDJSON file or a Bundle, empty where there is none."""
-    if ndjson:
-        line = body.partition(b"\n")[0]
-        return dict(orjson.loads(line)) if line else {}
-    entries = orjson.loads(body).get("entry", []) if body.startswith(b"{") else []
-    return dict(entries[0]["resource"]) if entries else {}
+_TEXT = re.compile(rb'"\s*:\s*"')
 
 
-def _with_resource(body: bytes, resource: bytes, ndjson: bool) -> bytes:
-    if ndjson:
-        return body + resource + b"\n"
-    if body.endswith(b"]}") and b'"entry":[' in body:
-        return body[:-2] + b',{"fullUrl":"urn:holovitals:sandbox","resource":%s,"search":{"mode":"match"}}]}' % resource
-    return body
+def _with_bad_bytes(body: bytes) -> bytes:
+    found = _TEXT.search(body, len(body) * 2 // 3) or _TEXT.search(body)
+    at = found.end() if found else len(body) // 2
+    return body[:at] + b"\xff\xfe" + body[at:]
+
+
+def _partial_manifest(body: bytes) -> bytes:
+    manifest = orjson.loads(body) if body.startswith(b"{") else {}
+    if not manifest.get("output"):
+        return body
+    missing = manifest["output"].pop()
+    url = missing["url"].rpartition("/")[0]
+    manifest["error"] = [{"type": "OperationOutcome", "url": f"{url}/{BULK_ERRORS}", "count": 1}]
+    return orjson.dumps(manifest)

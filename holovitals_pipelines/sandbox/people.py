@@ -8,6 +8,7 @@ from holovitals_pipelines.sandbox.site import Site
 def merge_patients(site: Site, retired: str, survivor: str) -> int:
     """File everything of one patient under another and remember who was retired. Returns how many resources moved."""
     records, moved = site.records, 0
+    watch, records.watch = records.watch, None  # what moves has not changed: the merge itself is the news
     old, new = b'"Patient/%s"' % retired.encode(), b'"Patient/%s"' % survivor.encode()
     for kind in records.types():
         if kind == "Patient":
@@ -20,6 +21,9 @@ def merge_patients(site: Site, retired: str, survivor: str) -> int:
     if site.note_merge is not None:
         site.note_merge(retired, survivor)
     retire(site, retired, survivor)
+    records.watch = watch
+    if site.watch_merge is not None:
+        site.watch_merge(retired, survivor)
     return moved
 
 

@@ -24,7 +24,7 @@ from holovitals_pipelines.sandbox.credentials import DemoCredentials
 
 @dataclass(frozen=True, slots=True)
 class RunningSandbox:
-    """A live sandbox. `base_urls` by dialect name; `stop` (or leaving the `with` block) ends it."""
+    """A live sandbox. `base_urls` by dialect and by its other interfaces; `stop` (or leaving `with`) ends it."""
 
     base_urls: Mapping[str, str]
     groups: Mapping[str, str | None]

@@ -28,6 +28,9 @@ Present = Callable[[bytes, Glance, int, int], bytes]
 Note = Callable[[int, str, str, bytes | None], None]
 """(ms since the epoch, type, id, bytes or None for a deletion) of a write."""
 
+Watch = Callable[[str, str], None]
+"""(type, id) of a resource that was written or deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -61,6 +64,8 @@ class Records:
         """What a vendor's settings make of every resource it shows; None: nothing."""
         self.note: Note | None = None
         """Told of every write before it is done."""
+        self.watch: Watch | None = None
+        """Told of every write once it is done, by a vendor that passes changes on."""
         self.replaced = 0
         """Loaded resources that a later line of the source replaced."""
 
@@ -144,6 +149,11 @@ class Records:
     def counts(self) -> dict[str, int]:
         """Live resources by type."""
         return {kind: len(self._order[kind]) - len(self._deleted[kind]) for kind in self.types()}
+
+    @property
+    def changes(self) -> int:
+        """A figure that grows with each version that is made, by whomever: clients and clinicians."""
+        return sum(len(versions) for versions in self._changed.values())
 
     def number(self, kind: str, identity: str) -> int | None:
         return self._numbers.get(kind, {}).get(identity)
@@ -245,6 +255,8 @@ class Records:
         versions.append(version)
         self._changed[number] = versions
         self._deleted[kind].discard(number)
+        if self.watch is not None:
+            self.watch(kind, identity)
         return version, created
 
     def delete(self, kind: str, identity: str, *, at_ms: int | None = None) -> Version | None:
@@ -259,6 +271,8 @@ class Records:
                 self.note(now, kind, identity, None)
             versions.append(Version(versions[-1].number + 1, now, None))
             self._deleted[kind].add(number)
+            if self.watch is not None:
+                self.watch(kind, identity)
         return versions[-1]
 
     def unfile(self, kind: str, patient: str) -> None:

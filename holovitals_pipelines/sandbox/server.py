@@ -28,7 +28,7 @@ from holovitals_pipelines.sandbox.population import population
 from holovitals_pipelines.sandbox.protocols.bulk import Exports
 from holovitals_pipelines.sandbox.protocols.smart_backend import Client, TokenService, read_clients
 from holovitals_pipelines.sandbox.records import Records
-from holovitals_pipelines.sandbox.site import Expiring, Session, Site, apply_settings
+from holovitals_pipelines.sandbox.site import Expiring, Link, Session, Site, apply_settings
 from holovitals_pipelines.sandbox.sources import ndjson_lines
 from holovitals_pipelines.sandbox.wire import RequestLog, Transports, Wire
 
@@ -162,6 +162,35 @@ def listening_socket(config: SandboxConfig) -> socket.socket:
     return bound
 
 
+def bind_links(sandbox: Sandbox, host: str) -> None:
+    """Take the ports that vendors have beside HTTP, so that their addresses are known. Raises OSError."""
+    for site in sandbox.sites.values():
+        if site.link is not None:
+            site.link.bind(host)
+
+
+class _Server(uvicorn.Server):
+    """Serves the links together with HTTP: they are up before the first request is answered."""
+
+    def __init__(self, config: uvicorn.Config, sandbox: Sandbox) -> None:
+        super().__init__(config)
+        self._sandbox = sandbox
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        bind_links(self._sandbox, "127.0.0.1")
+        for link in self._links():
+            await link.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for link in self._links():
+            await link.stop()
+        await super().shutdown(sockets)
+
+    def _links(self) -> list[Link]:
+        return [site.link for site in self._sandbox.sites.values() if site.link is not None]
+
+
 def uvicorn_server(sandbox: Sandbox) -> uvicorn.Server:
     """A server whose connections can be cut by faults. Serve with `run(sockets=[…])`."""
     transports = sandbox.transports
@@ -176,17 +205,16 @@ def uvicorn_server(sandbox: Sandbox) -> uvicorn.Server:
             transports.pop(self._peer, None)
             super().connection_lost(exc)
 
-    return uvicorn.Server(
-        uvicorn.Config(
-            sandbox.app,
-            http=TrackedProtocol,
-            ws="none",
-            lifespan="off",
-            log_level="critical",
-            access_log=False,
-            date_header=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
-        )
+    config = uvicorn.Config(
+        sandbox.app,
+        http=TrackedProtocol,
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
     )
+    return _Server(config, sandbox)

@@ -6,13 +6,15 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import orjson
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.clock import Clock
+from holovitals_pipelines.sandbox.protocols.outcomes import refusal
 from holovitals_pipelines.sandbox.records import Present, Records
 
 if TYPE_CHECKING:
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
     from holovitals_pipelines.sandbox.protocols.smart_backend import TokenPolicy, TokenService
 
 Kept = TypeVar("Kept")
+
+
+Failure = Callable[[int, str, dict[str, str]], Response]
+"""(status, words, headers) → how a vendor says it."""
+
+
+def _fhir_failure(status: int, words: str, headers: dict[str, str]) -> Response:
+    return refusal(status, "throttled" if status == 429 else "transient", words, headers)
+
+
+def _fhir_target(site: Site, path: str, body: bytes) -> tuple[str, str] | None:
+    kind, _, identity = path.partition("/")
+    return (kind, identity) if identity else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +58,36 @@ class Dialect:
     """Called when the settings have been turned, also at the start."""
     group: str | None = None
     """The id of the Group of all patients, where the vendor exports by group; clients are told it out of band."""
+    faces: Mapping[str, str] = field(default_factory=dict)
+    """Other interfaces to the same records: what a client is told of each, and the base URL's path."""
+    failure: Failure = _fhir_failure
+    """How the vendor says that it is busy or failing."""
+    target: Callable[[Site, str, bytes], tuple[str, str] | None] = _fhir_target
+    """(type, id) of what a write to a path below the base is about: what somebody else may edit just before it."""
+    action: Callable[[bytes], str] | None = None
+    """What a request's body asks for, where one path serves many actions; it ends the template by which faults and the
+    request log know the request."""
 
     @property
     def prefix(self) -> str:
         return "/" + self.base.split("/")[1]
+
+
+class Link(Protocol):
+    """What a vendor has beside HTTP: a port of its own, and whom it calls itself."""
+
+    @property
+    def address(self) -> str:
+        """The URL a client is given; only once bound."""
+        ...
+
+    def bind(self, host: str) -> None:
+        """Take the port; does nothing when it is taken already."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
 class Expiring(Generic[Kept]):
@@ -100,14 +141,40 @@ class Site:
     """Retired patient → survivor."""
     note_merge: Callable[[str, str], None] | None = None
     """Told of every merge: who was retired, and the survivor."""
+    watch_merge: Callable[[str, str], None] | None = None
+    """The same once it is done, for a vendor that passes changes on."""
+    link: Link | None = None
     shared: dict[str, Any] = field(default_factory=dict)
     """What the dialect itself remembers (counters of the day)."""
+    own_sessions: list[Callable[[], None]] = field(default_factory=list)
+    own_tokens: list[Callable[[], None]] = field(default_factory=list)
+    """What ends the sessions and revokes the tokens that the dialect itself gave out."""
+
+    def end_sessions(self) -> None:
+        self.sessions.forget_all()
+        for forget in self.own_sessions:
+            forget()
+
+    def revoke_tokens(self) -> None:
+        if self.tokens is not None:
+            self.tokens.revoke_all()
+        for forget in self.own_tokens:
+            forget()
 
     def turn(self, changes: Mapping[str, Any]) -> None:
         """Turn knobs while running. Raises ConfigurationError for unknown knobs, ValueError for unfit values."""
         self.settings = apply_settings(self.settings, changes)
         if self.dialect.turned is not None:
             self.dialect.turned(self)
+
+
+def base_urls(sites: Mapping[str, Site], here: str) -> dict[str, str]:
+    """What clients are told: each vendor's base URL, and those of its other interfaces, seen from `here`."""
+    urls: dict[str, str] = {}
+    for name, site in sites.items():
+        urls[name] = here + site.dialect.base if site.link is None else site.link.address
+        urls |= {face: here + base for face, base in site.dialect.faces.items()}
+    return urls
 
 
 def apply_settings(settings: Any, changes: Mapping[str, Any]) -> Any:

@@ -15,8 +15,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from holovitals_pipelines.model.errors import ConfigurationError
-from holovitals_pipelines.sandbox.edits import edit_target
+from holovitals_pipelines.sandbox.edits import edit_of, edit_target
 from holovitals_pipelines.sandbox.faults import Fault, FaultKind, FaultPlan, fault_from_header, malformed
+from holovitals_pipelines.sandbox.people import merge_patients
 from holovitals_pipelines.sandbox.protocols.outcomes import refusal
 from holovitals_pipelines.sandbox.protocols.pages import PAGE_FAULT, PageFault
 from holovitals_pipelines.sandbox.site import Site
@@ -32,8 +33,10 @@ _SHOWN_HEADERS = {"accept", "prefer", "range", "content-type"}
 
 _BROKEN_BODIES = {
     FaultKind.CUT, FaultKind.TRUNCATED, FaultKind.INVALID_UTF8, FaultKind.WRONG_TYPE, FaultKind.LONG_LINE,
-    FaultKind.DUPLICATE_IDS,
+    FaultKind.DUPLICATE_IDS, FaultKind.SCHEMA_DRIFT, FaultKind.PARTIAL_BULK,
 }  # fmt: skip
+
+_TOLD = "the sandbox was told to fail"
 
 Transports = MutableMapping[tuple[str, int], asyncio.Transport]
 """Open connections by the client's address, so that a fault can cut one."""
@@ -72,7 +75,13 @@ class Wire:
         if site is None:
             await self._app(scope, receive, send)
             return
+        dialect = site.dialect
+        body = b""
+        if dialect.action is not None or scope["method"] not in ("GET", "HEAD"):
+            body, receive = await _taken(receive)
         template = _template(site, scope["path"])
+        if dialect.action is not None and (named := dialect.action(body)):
+            template = f"{template}/{named}"
         entry = _log_entry(site, scope, template)
         self._log.add(entry)
         try:
@@ -83,15 +92,17 @@ class Wire:
         if fault is not None:
             entry["fault"] = fault.kind
 
+        ahead = float(fault.option("seconds", 300)) if fault is not None and fault.kind is FaultKind.CLOCK_SKEW else 0.0
+
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"] = message["status"]
-                message["headers"] = [*message["headers"], (b"date", site.clock.http_date().encode())]
+                message["headers"] = [*message["headers"], (b"date", site.clock.http_date(ahead).encode())]
             elif message["type"] == "http.response.body":
                 entry["bytes"] += len(message.get("body", b""))
             await send(message)
 
-        await self._serve(site, fault, scope, receive, observed)
+        await self._serve(site, fault, body, scope, receive, observed)
         if NOTE in scope:
             entry["note"] = scope[NOTE]
 
@@ -101,36 +112,45 @@ class Wire:
                 return fault_from_header(value.decode("latin-1"))
         return self._plan.take(site.dialect.name, scope["method"], template)
 
-    async def _serve(self, site: Site, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(
+        self, site: Site, fault: Fault | None, body: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         if fault is None:
             await self._app(scope, receive, send)
             return
+        failed = site.dialect.failure
         answer: Response | None = None
         match fault.kind:
             case FaultKind.LATENCY:
                 await asyncio.sleep(float(fault.option("seconds", 0.1)))
             case FaultKind.STATUS:
-                answer = refusal(int(fault.option("status", 503)), "transient", "the sandbox was told to fail")
+                answer = failed(int(fault.option("status", 503)), _TOLD, {})
             case FaultKind.THROTTLE:
                 wait = fault.option("retry_after", None)
                 headers = {} if wait is None else {"Retry-After": str(wait)}
-                answer = refusal(429, "throttled", "too many requests", headers)
+                answer = failed(429, "too many requests", headers)
             case FaultKind.HTML:
                 answer = HTMLResponse("<!DOCTYPE html><html><body><h1>Sign in</h1></body></html>")
             case FaultKind.EXPIRE_SESSIONS:
-                site.sessions.forget_all()
+                site.end_sessions()
             case FaultKind.REVOKE_TOKENS:
+                site.revoke_tokens()
+            case FaultKind.ROTATE_KEYS:
                 if site.tokens is not None:
-                    site.tokens.revoke_all()
+                    site.tokens.forget_key(str(fault.option("kid", "")))
+            case FaultKind.MERGE_PATIENTS:
+                merge_patients(site, fault.option("retired", ""), fault.option("survivor", ""))
+            case FaultKind.CLOCK_SKEW:
+                pass  # the Date is all that is wrong
             case FaultKind.REPEAT_ROWS:
                 scope[PAGE_FAULT] = PageFault(repeat_rows=int(fault.option("rows", 1)))
             case FaultKind.EDIT_BEFORE_WRITE:
-                edit_target(site, scope["path"], fault)
+                edit_target(site, scope["path"], body, fault)
             case FaultKind.STATUS_AFTER_COMMIT:
                 await self._app(scope, receive, _swallow)
-                answer = refusal(int(fault.option("status", 500)), "transient", "the sandbox was told to fail")
+                answer = failed(int(fault.option("status", 500)), _TOLD, {})
             case FaultKind.EDIT_PAGE:
-                scope[PAGE_FAULT] = PageFault(edit=str(fault.option("edit", "update")))
+                scope[PAGE_FAULT] = PageFault(edit=edit_of(fault))
             case FaultKind.DROP:
                 self._cut_line(scope)
                 return
@@ -183,6 +203,25 @@ class Wire:
 
 async def _swallow(message: Message) -> None:
     return None
+
+
+async def _taken(receive: Receive) -> tuple[bytes, Receive]:
+    """A request's whole body, and what gives it to the next who asks."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = bool(message.get("more_body", False))
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return body, again
 
 
 def _template(site: Site, path: str) -> str:

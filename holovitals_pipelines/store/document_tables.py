@@ -13,11 +13,12 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.tables import decisions, integration, jobs, metadata, records
+from holovitals_pipelines.store.tables import decisions, identity, integration, jobs, metadata, records
 from holovitals_pipelines.store.warehouse_schema import warehouse_tables
 
 _ROOMS = (
     ("Records and their agreements", records),
+    ("Patients and persons", identity),
     ("Conflicts, writes to the vendors, and the audit log", decisions),
     ("Connections, jobs and what they did", jobs),
     ("Webhooks and rules", integration),

@@ -30,6 +30,7 @@ from holovitals_pipelines.store.warehouse_agreement import (
     writes,
 )
 from holovitals_pipelines.store.warehouse_columns import WarehouseTable, derive, make, take
+from holovitals_pipelines.store.warehouse_identity import person_members, person_proposals
 
 
 def _statistics() -> WarehouseTable:
@@ -242,6 +243,8 @@ def warehouse_tables() -> tuple[WarehouseTable, ...]:
         standing_differences(),
         writes(),
         comparisons(),
+        person_members(),
+        person_proposals(),
         _record_counts(),
         _quality_results(),
         _quarantine(),

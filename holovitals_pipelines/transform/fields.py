@@ -18,7 +18,7 @@ import pyarrow as pa
 from holovitals_pipelines.fhir.exact import Number, write_value
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 from holovitals_pipelines.transform.columns import ARROW, PRECISION, SCALE, ColumnType, Row
-from holovitals_pipelines.transform.paths import Place, SourcePath, compile_path
+from holovitals_pipelines.transform.paths import Place, SourcePath, compile_path, never_below
 from holovitals_pipelines.transform.rule_set import SourceField
 
 SEVERAL, OVERFLOW = "several_values", "overflow"
@@ -52,47 +52,67 @@ def codes_of(kind: ColumnType) -> tuple[str, ...]:
     return (SEVERAL, _NOT_A[kind].code, *overflow)
 
 
+_Field = tuple[str, bool, Callable[[Any], list[Any]], Callable[[Any], Any]]
+"""Name, whether it is of the whole record, how its values are read, and how one is converted."""
+
+
 class FieldReader:
     """Reads the fields of one relation: of a record, or of an item of one of its lists. Raises PathError."""
 
     def __init__(self, fields: Mapping[str, SourceField]) -> None:
         self.paths: Mapping[str, SourcePath] = {name: compile_path(field.path) for name, field in fields.items()}
-        self._plan = [
-            (
-                name,
-                path.of_record,
-                path.whole if fields[name].type is ColumnType.JSON else path.all,
-                _CONVERSIONS[fields[name].type],
-            )
-            for name, path in self.paths.items()
-        ]
+        self._nothing: Row = dict.fromkeys(self.paths)
+        groups: dict[tuple[str, ...], list[_Field]] = {}
+        for name, path in self.paths.items():
+            values = path.whole if fields[name].type is ColumnType.JSON else path.all
+            one = (name, path.of_record, values, _CONVERSIONS[fields[name].type])
+            groups.setdefault(never_below(fields[name].path), []).append(one)
+        self._groups = list(groups.items())
+        self._group_of = {one[0]: below for below, members in groups.items() for one in members}
 
     def read(self, document: Any, record: Any = None) -> tuple[Row, list[FieldProblem]]:
         """The row of a document, or of an item of `record`; every field is a column of it."""
-        row: dict[str, Any] = {}
+        row: dict[str, Any] = dict(self._nothing)
         problems: list[FieldProblem] = []
-        for name, of_record, values, convert in self._plan:
-            found = values(record if of_record and record is not None else document)
-            if len(found) > 1:
-                found = [value for value in found if not _is_blank(value)]
-            if not found:
-                row[name] = None
+        for below, members in self._groups:
+            if _lacks(document, below):
                 continue
-            value = convert(found[0]) if len(found) == 1 else _SEVERAL
-            if type(value) is _Refused:
-                problems.append(FieldProblem(name, value.code))
-                value = None
-            row[name] = value
+            for name, of_record, values, convert in members:
+                found = values(record if of_record and record is not None else document)
+                if len(found) > 1:
+                    found = [value for value in found if not _is_blank(value)]
+                if not found:
+                    continue
+                value = convert(found[0]) if len(found) == 1 else _SEVERAL
+                if type(value) is _Refused:
+                    problems.append(FieldProblem(name, value.code))
+                    value = None
+                row[name] = value
         return row, problems
 
     def places(self, document: Any, fields: Collection[str], *, record: Any = None, at: Place = ()) -> list[Place]:
         """Where in the record the values of `fields` stand, for `unmapped`; `at` is where the document stands."""
         taken: list[Place] = []
+        lacking = {below for below, _ in self._groups if _lacks(document, below)}
         for name in fields:
+            if self._group_of[name] in lacking:
+                continue
             path = self.paths[name]
             of_record = path.of_record and record is not None
             taken += path.places(record) if of_record else path.places(document, at)
         return taken
+
+
+def _lacks(document: Any, below: tuple[str, ...]) -> bool:
+    """Whether a document certainly has nothing there: lists on the way are looked into by the paths themselves."""
+    value = document
+    for name in below:
+        if type(value) is not dict:
+            return False
+        value = value.get(name)
+        if value is None:
+            return True
+    return False
 
 
 def fields_table(rows: Sequence[Row], fields: Mapping[str, SourceField]) -> pa.Table:

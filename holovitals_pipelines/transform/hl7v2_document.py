@@ -12,12 +12,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 from holovitals_pipelines.model.writing import Document
 
 _SEGMENT = re.compile(r"[A-Z][A-Z0-9]{2}")
 _ESCAPE = re.compile(r"\\([^\\]*)\\")
+_CHARACTER_SET: Final = 17
+"""MSH-18, where MSH-1 is the separator itself."""
+_CODECS: Final = {
+    "ASCII": "utf-8",  # what is ASCII is UTF-8; senders that say so and mean more are read where that is no guess
+    "UNICODE UTF-8": "utf-8", "UNICODE": "utf-8", "UTF-8": "utf-8", "UTF8": "utf-8",
+    "UNICODE UTF-16": "utf-16", "UNICODE UTF-32": "utf-32",
+    **{f"8859/{part}": f"iso8859-{part}" for part in (1, 2, 3, 4, 5, 6, 7, 8, 9, 15)},
+    "ISO IR14": "shift_jis", "ISO IR87": "iso2022_jp", "ISO IR159": "iso2022_jp_1",
+    "GB 18030-2000": "gb18030", "KS X 1001": "euc_kr", "CNS 11643-1992": "big5", "BIG-5": "big5",
+}  # fmt: skip
+"""HL7 table 0211."""
+_BEFORE: Final = "\ufeff \t\r\n\0"
+_AFTER: Final = "\r\n\0"
+"""What some senders put around a message."""
 _HEX = re.compile(r"X([0-9A-Fa-f]{2})+")
 
 
@@ -48,11 +63,30 @@ def read_message(body: bytes, encoding: str = "utf-8") -> Document:
         readable = True
     if not readable:
         raise MalformedResource("hl7.encoding", f"the message is not written in {encoding}", "Ask the sender (MSH-18).")
-    lines = [line for line in re.split(r"\r\n|\r|\n", text) if line]
+    text = text.lstrip(_BEFORE).rstrip(_AFTER)
+    lines = [line for line in re.split(r"\r\n|\r|\n", text) if line and not line.isspace()]
     if not lines or not lines[0].startswith("MSH") or len(lines[0]) < 8:
         raise _malformed("it does not begin with MSH and its separators")
     marks = _marks(lines[0])
     return {"segments": [_segment(line, marks, number) for number, line in enumerate(lines, start=1)]}
+
+
+def encoding_of(body: bytes, default: str = "utf-8") -> str:
+    """The codec of the character set that MSH-18 names first, or the default where it names none.
+
+    Raises MalformedResource (`hl7.encoding`) for one that cannot be read.
+    """
+    head = re.split(rb"[\r\n]", body.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n\0"), maxsplit=1)[0]
+    fields = head.split(head[3:4]) if head[3:4] else []
+    said = fields[_CHARACTER_SET] if len(fields) > _CHARACTER_SET else b""
+    named = re.split(rb"[^A-Za-z0-9/ _-]", said, maxsplit=1)[0].decode("ascii").strip().upper()
+    if not named:
+        return default
+    if named not in _CODECS:
+        raise MalformedResource(
+            "hl7.encoding", "the message's character set (MSH-18) is not one that is read", "Ask the sender for UTF-8."
+        )
+    return _CODECS[named]
 
 
 def split_messages(body: bytes) -> list[bytes]:
@@ -65,7 +99,8 @@ def split_messages(body: bytes) -> list[bytes]:
 
 
 def _marks(line: str) -> _Marks:
-    said = line[4:].split(line[3], 1)[0]
+    # Some senders double the backslash, as programming languages write it.
+    said = line[4:].split(line[3], 1)[0].replace("\\\\", "\\")
     if not 2 <= len(said) <= 5 or len({line[3], *said}) < len(said) + 1:
         raise _malformed("the separators of MSH-1 and MSH-2 are not different characters")
     return _Marks(line[3], *said.ljust(4, "\0")[:4])
@@ -89,8 +124,15 @@ def _segment(line: str, marks: _Marks, number: int) -> Document:
 
 
 def _repetition(written: str, marks: _Marks) -> dict[str, str]:
+    if marks.component not in written and marks.subcomponent not in written:
+        return {"1": _read(written, marks)} if written else {}
     found: dict[str, str] = {}
     for place, component in enumerate(written.split(marks.component), start=1):
+        if not component:
+            continue
+        if marks.subcomponent not in component:
+            found[str(place)] = _read(component, marks)
+            continue
         for inner, part in enumerate(component.split(marks.subcomponent), start=1):
             if part:
                 found[str(place) if inner == 1 else f"{place}.{inner}"] = _read(part, marks)

@@ -19,6 +19,8 @@ _NULL: Final = '""'
 _PLAIN: Final = re.compile(r"[A-Za-z0-9.]{1,62}")
 _PLAIN_ID: Final = 64
 _TEXTS: Final = frozenset({"ST", "TX", "FT"})
+_MERGES: Final = frozenset({"A40", "A18"})
+"""Events by which two patients become one: PID is who stays, MRG who was (vendors.md §10)."""
 _NO_ORDER: Final = frozenset({"9999"})
 """CDC's immunization guide has it where the filler knows no order: it names nothing."""
 
@@ -42,6 +44,23 @@ def records_of(message: Document) -> Mapping[str, list[Document]]:
         for resource_type, found in made.finished().items():
             records[resource_type] += found
     return records
+
+
+def retired_patient(patient: Document) -> str | None:
+    """The id of the patient whom a merge (A40) made one with this one; None where the message is none.
+
+    MRG-1 has the type and facility of the number in PID-3 that it was merged into, where it names none itself.
+    """
+    mrg, header = patient.get("mrg"), patient["header"]
+    if mrg is None or _text(header, "9", "2") not in _MERGES or not _text(mrg, "1", "1"):
+        return None
+    survivor = _number(patient["pid"])
+    assert survivor is not None
+    kind = {name: text for name, text in survivor.items() if name == "5"}
+    scope = {name: text for name, text in survivor.items() if name in ("4", "6")}
+    numbers = [{**kind, **({} if {"4", "6"} & set(one) else scope), **one} for one in mrg["1"]]
+    retired = _patient_id({"3": numbers}, _text(header, "4", "1"))
+    return None if retired == patient["id"] else retired
 
 
 @dataclass(slots=True)
@@ -250,11 +269,15 @@ def _by_patient(segments: list[Document]) -> tuple[list[Document], list[list[Doc
 
 def _patient_id(pid: Document, facility: str | None) -> str:
     """The record number, else the first identifier; PID-2 and PID-4 where PID-3 has none (vendors' lab feeds)."""
-    held = [one for name in ("3", "2", "4") for one in pid.get(name, ()) if one.get("1")]
-    chosen = next((one for one in held if one.get("5") == "MR"), held[0] if held else None)
+    chosen = _number(pid)
     if chosen is None:
         raise _no_patient("its PID segment has no identifier")
     return _id((*_scope(chosen, facility, "6", "4"), chosen.get("5"), chosen["1"]))
+
+
+def _number(pid: Document) -> Document | None:
+    held = [one for name in ("3", "2", "4") for one in pid.get(name, ()) if one.get("1")]
+    return next((one for one in held if one.get("5") == "MR"), held[0] if held else None)
 
 
 def _visit_key(pv1: Document, pid: Document, facility: str | None, patient: str) -> tuple[str | None, ...] | None:
@@ -346,7 +369,7 @@ def _without_nulls(segment: Document) -> Document:
     found: list[str] = []
     kept: Document = {}
     for name, value in segment.items():
-        if type(value) is not list:
+        if type(value) is not list or not any(_NULL in one.values() or not one for one in value):
             kept[name] = value
             continue
         found += _nulls(name, value)

@@ -79,6 +79,19 @@ def _reader(steps: tuple[Step, ...], *, whole: bool = False) -> _Read:
     return lambda document: (after_it if _is_of(document, type_name) else read)(document)
 
 
+def never_below(text: str) -> tuple[str, ...]:
+    """The first members of a path, two at the most, where a document without them has no value for it; else none.
+
+    Not where their absence is a value (`exists()`), where a member may stand elsewhere too (`extension()`), or where
+    the first may be the name of a type.
+    """
+    of_record, steps = parse_source(text)
+    if of_record or _type_name(steps) is not None or isinstance(steps[-1], Summary):
+        return ()
+    plain = takewhile(lambda step: isinstance(step, Member) and not step.sidecar, steps[:2])
+    return tuple(step.name for step in plain if isinstance(step, Member))
+
+
 def _type_name(steps: tuple[Step, ...]) -> str | None:
     """What may be the name of a type: FHIR's elements have small initials, other formats' members may not."""
     first = steps[0]
@@ -95,7 +108,46 @@ def _from_the_start(steps: tuple[Step, ...], whole: bool) -> _Read:
         applied[-1] = _member_as_it_stands(last)
     read = _in_turn(applied)
     plain = [step.name for step in steps if isinstance(step, Member) and not step.sidecar]
-    return _plain(plain, read, whole) if plain and len(plain) == len(steps) else read
+    if plain and len(plain) == len(steps):
+        return _plain(plain, read, whole)
+    firsts = [_way(step) for step in steps]
+    return read if whole or None in firsts else _straight([way for way in firsts if way is not None], read)
+
+
+def _way(step: Step) -> str | int | None:
+    """A member's name, 0 for the first item, None for what is no plain step."""
+    match step:
+        case Member(name, False):
+            return name
+        case Item(0):
+            return 0
+    return None
+
+
+def _straight(way: list[str | int], otherwise: _Read) -> _Read:
+    """Members and first items: straight down where each list stands before the item that is taken of it."""
+
+    def read(document: Any) -> list[Any]:
+        value = document
+        for step in way:
+            if step == 0:
+                if type(value) is list:
+                    value = value[0] if value else None
+                    if value is None or type(value) is list:
+                        return otherwise(document)
+            elif type(value) is dict:
+                value = value.get(step)
+                if value is None:
+                    return []
+            else:
+                return otherwise(document)
+        if type(value) is not list:
+            return [value]
+        found: list[Any] = []
+        _add(value, found)
+        return found
+
+    return read
 
 
 def _in_turn(applied: list[_Apply]) -> _Read:
@@ -115,7 +167,9 @@ def _plain(names: list[str], otherwise: _Read, whole: bool) -> _Read:
         value = document
         for name in names:
             if type(value) is not dict:
-                return otherwise(document)
+                if type(value) is not list or len(value) != 1 or type(value[0]) is not dict:
+                    return otherwise(document)
+                value = value[0]
             value = value.get(name)
         if value is None:
             return []
@@ -200,9 +254,20 @@ def _criterion(criterion: Criterion) -> Callable[[Any], bool]:
         case AllOf(parts):
             all_parts = [_criterion(part) for part in parts]
             return lambda value: all(fulfils(value) for fulfils in all_parts)
+        case AnyOf(parts) if (texts := _alternatives(parts)) is not None:
+            read_once = _from_the_start(texts[0], whole=False)
+            return lambda value: len(found := read_once(value)) == 1 and type(found[0]) is str and found[0] in texts[1]
         case AnyOf(parts):
             any_parts = [_criterion(part) for part in parts]
             return lambda value: any(fulfils(value) for fulfils in any_parts)
+
+
+def _alternatives(parts: tuple[Criterion, ...]) -> tuple[tuple[Step, ...], frozenset[str]] | None:
+    """What a member may be one of, where all that is asked is that."""
+    steps = {part.steps for part in parts if isinstance(part, Equals) and not part.negated}
+    texts = {part.literal for part in parts if isinstance(part, Equals) and type(part.literal) is str}
+    plain = len(steps) == 1 and all(isinstance(part, Equals) and not part.negated for part in parts)
+    return (steps.pop(), frozenset(map(str, texts))) if plain and len(texts) == len(parts) else None
 
 
 def _equals(steps: tuple[Step, ...], literal: str | int | bool) -> Callable[[Any], bool]:
@@ -230,14 +295,39 @@ def _differs(steps: tuple[Step, ...], literal: str | int | bool) -> Callable[[An
 
 def _placing(steps: tuple[Step, ...]) -> Callable[[Any, Place], list[Place]]:
     type_name, applied = _type_name(steps), [_placed(step) for step in steps]
+    ways = [_way(step) for step in steps]
+    straight = None if None in ways or type_name is not None else [way for way in ways if way is not None]
 
     def places(document: Any, at: Place) -> list[Place]:
+        if straight is not None and (place := _straight_place(straight, document)) is not None:
+            return [(*at, *place)] if place else []
         found = [(at, document)]
         for apply in applied[1:] if _is_of(document, type_name) else applied:
             found = apply(found)
         return [place for place, _ in found]
 
     return places
+
+
+def _straight_place(way: list[str | int], document: Any) -> Place | None:
+    """Where the one value at the end of the way stands; empty where there is none, None where it is not that simple."""
+    value, listed = document, False
+    for step in way:
+        if listed is not (step == 0):
+            return None
+        if step == 0:
+            value = value[0] if value else None
+            if value is None or type(value) is list:
+                return None
+            listed = False
+            continue
+        if type(value) is not dict:
+            return None
+        value = value.get(step)
+        if value is None:
+            return ()
+        listed = type(value) is list
+    return None if listed else tuple(way)
 
 
 _Found = list[tuple[Place, Any]]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from holovitals_pipelines.transform.columns import Row
 from holovitals_pipelines.transform.expressions import compile_record
 from holovitals_pipelines.transform.plan import REQUIRED, Plan, PlannedRule
+from holovitals_pipelines.transform.row_shapes import Shapes
 from holovitals_pipelines.transform.rule_set import Split
+
+_NOTHING: list[Any] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Result:
     """Strict mode, and an error: the record goes to quarantine whole."""
 
 
-Apply = Callable[[dict[str, Any], list[int], list[list[Any]]], None]
-"""Carries out one rule: reads and extends the row, adds errors, fills its values by rule."""
+Apply = Callable[[dict[str, Any], list[int], list[list[Any]]], list[Any]]
+"""Carries out one rule: reads and extends the row, adds errors, returns its values."""
 
 
 def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
@@ -37,24 +40,32 @@ def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
     makers = [[(maker, plan.rules[maker].targets.index(place)) for maker in target.rules]
               for place, target in enumerate(plan.targets)]  # fmt: skip
     strict = plan.strict
+    shapes = Shapes(plan, rules)
 
     def run(source: Row, problems: Sequence[int] = ()) -> Result:
+        shape = shapes.of(source)
         row, errors = dict(source), list(problems)
-        made: list[list[Any]] = []
-        for apply in rules:
-            apply(row, errors, made)
-        values: list[Any] = []
-        chosen: list[int | None] = []
-        for asked in makers:
-            for rule, output in asked:
+        made: list[list[Any]]
+        if shape is None:
+            made = [_NOTHING] * len(rules)
+            for place, apply in enumerate(rules):
+                made[place] = apply(row, errors, made)
+            values: list[Any] = [None] * len(makers)
+            chosen: list[int | None] = [None] * len(makers)
+            undecided: Iterable[int] = range(len(makers))
+        else:
+            row |= shape.row
+            errors += shape.errors
+            made = list(shape.made)
+            for place in shape.rules:
+                made[place] = rules[place](row, errors, made)
+            values, chosen, undecided = list(shape.values), list(shape.chosen), shape.targets
+        for target in undecided:
+            for rule, output in makers[target]:
                 value = made[rule][output]
                 if value is not None:
-                    values.append(value)
-                    chosen.append(rule)
+                    values[target], chosen[target] = value, rule
                     break
-            else:
-                values.append(None)
-                chosen.append(None)
         failed: list[int] = []
         for target, fails, number, is_error in checks:
             if fails(values[target]):
@@ -78,21 +89,24 @@ def _rule(plan: Plan, place: int, planned: PlannedRule) -> Apply:
     name = None if isinstance(planned.rule, Split) else planned.rule.id
     nothing = [None] * len(planned.targets)
 
-    def apply(row: dict[str, Any], errors: list[int], made: list[list[Any]]) -> None:
+    def apply(row: dict[str, Any], errors: list[int], made: list[list[Any]]) -> list[Any]:
         values: list[Any] = nothing
-        applied = all(made[rival][output] is None for rival, output in rivals)
-        if applied and (holds is None or holds(row)[0]):
-            found, code = record(row)
-            if code is not None:
-                errors.append(numbers[code])
-            else:
-                values = list(found)
-                if values[0] is None and default is not None:
-                    values[0] = default
-                if required is not None and all(value is None for value in values):
-                    errors.append(required)
-        made.append(values)
+        for rival, output in rivals:
+            if made[rival][output] is not None:
+                break
+        else:
+            if holds is None or holds(row)[0]:
+                found, code = record(row)
+                if code is not None:
+                    errors.append(numbers[code])
+                else:
+                    values = list(found)
+                    if values[0] is None and default is not None:
+                        values[0] = default
+                    if required is not None and all(value is None for value in values):
+                        errors.append(required)
         if name is not None:
             row[name] = values[0]
+        return values
 
     return apply

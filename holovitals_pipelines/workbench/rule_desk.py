@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from holovitals_pipelines.engine.conversion import format_of
 from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.record_format import format_of
 from holovitals_pipelines.engine.rule_library import activate, raised, save_rule_set, versions
 from holovitals_pipelines.engine.rule_samples import Sample, read_text, samples_of_connection
 from holovitals_pipelines.engine.rule_workbench import Example, examples_file, read_examples

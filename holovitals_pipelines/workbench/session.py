@@ -183,6 +183,20 @@ class Workbench:
         """One row a resource type and full comparison of both sides: what the ordinary way had missed."""
         return self._frame("comparisons", since=self._since(days), limit=limit)
 
+    # --- persons ------------------------------------------------------------------------------------------------
+
+    def persons(self) -> pd.DataFrame:
+        """One row a combination: how many persons have so many records at so many connections, joined so."""
+        return self._frame("persons")
+
+    def person_overlap(self) -> pd.DataFrame:
+        """One row a pair of connections: how many persons both of them know."""
+        return self._frame("person_overlap")
+
+    def person_proposals(self) -> pd.DataFrame:
+        """One row a state and grounds: pairs that may be one person, and how long the oldest has waited."""
+        return self._frame("person_proposals")
+
     def sql(self, query: str, **parameters: Any) -> pd.DataFrame:
         """Any other question to the snapshot, in DuckDB's SQL; `$name` in the query takes the parameter `name`.
 

@@ -46,7 +46,7 @@ def test_every_connection_has_three_layers_of_the_types_it_offers(specs: dict[st
         (connection, layer): sorted(names) for connection, names in offered.items() for layer in LAYERS
     }
     whole = {f"{connection}/{name}" for connection in offered for name in WHOLE}
-    assert {key for key in specs if key.count("/") != 2} == whole | {"sync_statistics"}
+    assert {key for key in specs if key.count("/") != 2} == whole | {"sync_statistics", "patient_index"}
 
 
 EPIC = (
@@ -219,7 +219,7 @@ def test_a_paused_connection_has_no_assets_no_job_and_no_schedule(
     definitions = _assembled(tmp_path, prepare_home, monkeypatch, also="epic", enabled=False)
 
     groups = {spec.group_name for spec in definitions.resolve_all_asset_specs()}
-    expected = {"ward", "fhir", "statistics", "anti_entropy"}
+    expected = {"ward", "fhir", "statistics", "identity", "anti_entropy"}
     assert groups == expected, "clinic and epic, which has its YAML in defs/, are paused"
     assert {schedule.name.rpartition("_")[2] for schedule in definitions.schedules or ()} == {"ward", "fhir"}
 

@@ -354,7 +354,7 @@ def test_finding_nothing_by_identifier_proves_nothing(sandbox: RunningSandbox) -
             )
 
 
-def test_a_refusal_inside_200_is_an_error_and_says_nothing_of_its_text(sandbox: RunningSandbox) -> None:
+def test_a_refusal_inside_200_is_an_error_in_words_that_name_nobody(sandbox: RunningSandbox) -> None:
     settings = f"{sandbox.admin_url}/athenahealth/settings"
     httpx.post(settings, json={"refuse_writes": True}, trust_env=False)
     try:
@@ -368,7 +368,8 @@ def test_a_refusal_inside_200_is_an_error_and_says_nothing_of_its_text(sandbox: 
             )
     finally:
         httpx.post(settings, json={"refuse_writes": False}, trust_env=False)
-    assert refused.value.code == "write.refused" and "locked" not in str(refused.value)
+    assert refused.value.code == "write.refused" and "[fix data]" in refused.value.remedy
+    assert 'the vendor says "The record is locked by another user."' in refused.value.message
 
 
 def test_every_record_is_named_once(sandbox: RunningSandbox) -> None:

@@ -189,3 +189,22 @@ def test_a_token_revoked_in_mid_scan_gives_401_until_a_new_one_is_fetched(
     link = next(each["url"] for each in first["link"] if each["relation"] == "next")
     assert [guarded.http.get(link, headers=first_token).status_code for _ in range(2)] == [401, 401]
     assert guarded.http.get(link, headers=allowed()).status_code == 200, "the search session outlives the token"
+
+
+def test_a_key_that_was_rotated_away_signs_nothing_any_more_and_the_other_still_does(
+    credentials: DemoCredentials,
+) -> None:
+    with serving(smart=frozenset({"fhir"}), clients=credentials.clients, dialects=("fhir",), patients=2) as sandbox:
+        url = token_url(sandbox, "fhir")
+        token = ask(sandbox, "fhir", assertion(credentials.rsa_key, url)).json()["access_token"]
+        allowed = {"Authorization": f"Bearer {token}"}
+        path = f"Patient/{sandbox.ids('fhir')[0]}"
+        assert sandbox.get("fhir", path, headers=allowed).status_code == 200
+
+        sandbox.fault(
+            kind="rotate_keys", path="Patient/{id}", kid=orjson.loads(credentials.rsa_key.read_bytes())["kid"]
+        )
+
+        assert sandbox.get("fhir", path, headers=allowed).status_code == 401
+        assert ask(sandbox, "fhir", assertion(credentials.rsa_key, url)).status_code == 400
+        assert ask(sandbox, "fhir", assertion(credentials.ec_key, url)).status_code == 200

@@ -20,6 +20,8 @@ from holovitals_pipelines.store.tables import (
     anti_entropy,
     link,
     outbox,
+    patient_member,
+    patient_proposal,
     provider_latency,
     quality_result,
     quarantine,
@@ -109,6 +111,20 @@ def fill(database: Database, new_job: Any, now: datetime) -> str:
                 "remedy": MARKER, "source": MARKER, "path": "Patient.name", "state": "held"}  # fmt: skip
         transaction.execute(quarantine.insert(), [{**held, "at": now + timedelta(seconds=n)} for n in range(3)])
         add_conflicts(transaction, job_id, now)
+        transaction.execute(
+            patient_member.insert().values(
+                record_id="r1", patient_key="k1", connection="epic", how="exact", decided_by="policy:identity",
+                identifier_system="http://hl7.org/fhir/sid/us-ssn", at=now, state="active", document_hash=b"1",
+                demographics_hash=b"2",
+            )
+        )  # fmt: skip
+        transaction.execute(
+            patient_proposal.insert().values(
+                proposal_id="pp", record_id="r1", other_id="r2", grounds="splink", score=0.99,
+                compared={"family": "same"}, revision=b"1", state="rejected", proposed_at=now, decided_by="steward",
+                decided_at=now, reason=MARKER,
+            )
+        )  # fmt: skip
         transaction.execute(
             standing_difference.insert().values(
                 link_id="l0", unit=f"telecom[phone|{MARKER}]].value", connection="epic", resource_type="Patient",

@@ -22,6 +22,8 @@ from holovitals_pipelines.store.tables import (
     anti_entropy,
     link,
     outbox,
+    patient_member,
+    patient_proposal,
     quarantine,
     standing_difference,
     sync_conflict,
@@ -215,10 +217,29 @@ def _agreement(transaction: sa.Connection, now: datetime) -> None:
                 severity=severity, reason="read_only", since=at,
             )
         )  # fmt: skip
+    _persons(transaction, at)
     transaction.execute(
         anti_entropy.insert().values(
             job_id=FIRST, resource_type="Observation", connection="epic", compared=1000, missed=2, unsent=1, absent=0,
             at=now - 3 * day,
+        )
+    )  # fmt: skip
+
+
+def _persons(transaction: sa.Connection, at: datetime) -> None:
+    """One person whom epic and lab know, one whom only lab knows, and a proposal that they are one."""
+    members = (("pa", "k1", "epic", "exact"), ("pb", "k1", "lab", "exact"), ("pc", "k2", "lab", "alone"))
+    for record_id, key, connection, how in members:
+        transaction.execute(
+            patient_member.insert().values(
+                record_id=record_id, patient_key=key, connection=connection, how=how, decided_by="policy:identity",
+                at=at, state="active", document_hash=b"1", demographics_hash=b"2",
+            )
+        )  # fmt: skip
+    transaction.execute(
+        patient_proposal.insert().values(
+            proposal_id="pp", record_id="pb", other_id="pc", grounds="splink", score=0.97,
+            compared={"family": "same"}, revision=b"1", state="open", proposed_at=at,
         )
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ FRAMES = (
     "overview", "trend", "volumes", "slowest_stages", "recent_jobs", "latest_outcome", "quality", "errors", "latency",
     "quarantine", "records", "freshness", "conflict_overview", "conflicts", "decisions", "contested_elements",
     "open_conflicts", "standing_differences", "writes", "comparisons",
+    "persons", "person_overlap", "person_proposals",
 )  # fmt: skip
 
 
@@ -222,6 +223,20 @@ def test_taking_a_frame_says_nothing_on_the_side(name: str, bench: Workbench) ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         getattr(bench, name)()
+
+
+def test_persons_are_counted_by_records_and_connections_and_what_waits_by_grounds(bench: Workbench) -> None:
+    rows = bench.persons().to_dict("records")
+    assert rows == [
+        {"records": 1, "connections": 1, "joined": "not joined", "persons": 1, "all_records": 1},
+        {"records": 2, "connections": 2, "joined": "by identifier", "persons": 1, "all_records": 2},
+    ]
+    assert bench.person_overlap().to_dict("records") == [
+        {"connection": "epic", "other_connection": "lab", "persons": 1}
+    ]
+    (waiting,) = bench.person_proposals().to_dict("records")
+    assert (waiting["state"], waiting["grounds"], waiting["proposals"]) == ("open", "splink", 1)
+    assert waiting["lowest_score"] == 0.97 and waiting["oldest_open_days"] > 0
 
 
 def test_every_query_is_a_frame_and_says_what_a_row_is() -> None:

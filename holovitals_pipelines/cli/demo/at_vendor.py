@@ -5,11 +5,13 @@ Law: what the vendor holds and was asked is read from the vendor, never from wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import httpx
 
+from holovitals_pipelines.cli.demo.message_feed import SPEAKS_HL7
 from holovitals_pipelines.fhir.exact import read_document, write_document
 from holovitals_pipelines.model.writing import Document
 
@@ -20,12 +22,28 @@ _NO_WRITES = ("oauth2", "bulk")
 """First segments of requests that are no writes to the record, whatever their method."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AtVendor:
     """`admin_url` is the sandbox's; `name` the vendor's, and the connection's."""
 
     admin_url: str
     name: str
+
+    def remote_id(self, identity: str) -> str:
+        """What the vendor's clients know a patient by that its store calls `identity`."""
+        return self._numbers.get(identity, identity)
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, str]:
+        """Messages name patients by number, with the facility that gave it."""
+        if self.name != SPEAKS_HL7:
+            return {}
+        found = {}
+        for patient in map(read_document, self.everything("Patient")):
+            for identifier in patient.get("identifier", ()):
+                if any(coding.get("code") == "MR" for coding in identifier.get("type", {}).get("coding", ())):
+                    found[patient["id"]] = f"FAC1-MR-{identifier['value']}"
+        return found
 
     def held(self, kind: str, identity: str) -> Document | None:
         """The resource as it stands; None when there is none."""
@@ -73,8 +91,17 @@ class AtVendor:
             row["method"] in ("POST", "PUT", "PATCH", "DELETE")
             and not row["path"].endswith("_search")
             and row["path"].split("/")[0] not in _NO_WRITES
+            and not row["path"].endswith("token")
+            and "export" not in row["path"]
             for row in log
         )
 
+    def changes(self) -> int:
+        """Grows with each version made there, by whomever."""
+        answer = httpx.get(f"{self.admin_url}/{self.name}/changes", trust_env=False)
+        answer.raise_for_status()
+        return int(answer.json()["changes"])
+
     def _address(self, kind: str, identity: str) -> str:
-        return f"{self.admin_url}/{self.name}/{kind}/{identity}"
+        known = {number: one for one, number in self._numbers.items()}
+        return f"{self.admin_url}/{self.name}/{kind}/{known.get(identity, identity)}"

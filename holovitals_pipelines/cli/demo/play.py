@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holovitals_pipelines.cli.demo.at_vendor import AtVendor
-from holovitals_pipelines.cli.demo.both_sides import Compared, compare_stores
+from holovitals_pipelines.cli.demo.both_sides import Compared, compare_patients, compare_stores
 from holovitals_pipelines.cli.demo.expectation import complaints_about_expectation
-from holovitals_pipelines.cli.demo.scenes import FIRST_ACT, ROLES, SECOND_ACT, Came, Scene
+from holovitals_pipelines.cli.demo.message_feed import Settled
+from holovitals_pipelines.cli.demo.scenes import FIRST_ACT, ROLES, SECOND_ACT, WITHOUT_FHIR, Came, Scene
 from holovitals_pipelines.cli.demo.stage import Stage, cast_of
 from holovitals_pipelines.cli.demo.telling import Teller
 from holovitals_pipelines.engine.auditing import AuditReport, verify
@@ -44,7 +45,9 @@ class Performance:
     passes: list[tuple[str, list[JobReport]]] = field(default_factory=list)
     story: list[Line] = field(default_factory=list)
     writes_of_last_pass: dict[str, int] = field(default_factory=dict)
-    """By vendor, from its own request log."""
+    """By vendor with FHIR, from its own request log."""
+    changes_of_last_pass: dict[str, int] = field(default_factory=dict)
+    """By vendor: 0 where nothing that it holds was touched."""
     compared: list[Compared] = field(default_factory=list)
     audit: AuditReport | None = None
     complaints: list[str] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Player:
     vendors: Sequence[str]
     data: Path | None
     teller: Teller
+    settled: Settled
     performance: Performance = field(default_factory=Performance)
 
     def play(self) -> Performance:
@@ -83,6 +87,8 @@ class Player:
             return RunInProcess(prepare_dagster_home(self.settings.dagster_home))
 
     def _pass(self, title: str, vendors: Sequence[str], run: Run, *, whole: bool = True) -> list[JobReport]:
+        with self.teller.waiting("Taking the messages that are sent to us"):
+            self.settled()
         started = time.monotonic()
         reports = []
         for vendor in vendors:
@@ -150,6 +156,7 @@ class Player:
         vendors = [AtVendor(self.running.admin_url, name) for name in self.vendors]
         for vendor in vendors:
             vendor.forget_requests()
+        before = {vendor.name: vendor.changes() for vendor in vendors}
         self._pass(
             "Everything compared once more, unchanged",
             self.vendors,
@@ -157,9 +164,13 @@ class Player:
             whole=False,
         )
         performance = self.performance
-        performance.writes_of_last_pass = {vendor.name: vendor.writes() for vendor in vendors}
+        performance.changes_of_last_pass = {v.name: v.changes() - before[v.name] for v in vendors}
+        performance.writes_of_last_pass = {v.name: v.writes() for v in vendors if v.name not in WITHOUT_FHIR}
         with self.teller.waiting("Comparing both stores"), open_home(self.settings) as home:
-            performance.compared = [compare_stores(home, vendor) for vendor in vendors]
+            performance.compared = [
+                compare_patients(home, vendor) if vendor.name in WITHOUT_FHIR else compare_stores(home, vendor)
+                for vendor in vendors
+            ]
             performance.audit = verify(home, records=True)
 
     def _judge(self) -> None:
@@ -167,18 +178,18 @@ class Player:
         for title, reports in performance.passes:
             performance.complaints += [sentence for report in reports for sentence in _about_job(title, report)]
         for report in performance.passes[-1][1]:
-            writes = performance.writes_of_last_pass[report.connection]
-            moved = _moved(report)
-            if moved or writes:
+            writes = performance.writes_of_last_pass.get(report.connection, 0)
+            moved, moved_there = _moved(report), performance.changes_of_last_pass[report.connection]
+            if moved or moved_there or writes:
                 performance.complaints.append(
-                    f"the last pass changed {moved} records of {report.connection} and wrote {writes} times to the"
-                    " vendor; it may do neither"
+                    f"the last pass changed {moved} records of {report.connection}, wrote {writes} times to the"
+                    f" vendor, and {moved_there} versions were made there; none of it may be"
                 )
             elif report.succeeded:
-                teller.holds(
-                    f"{report.connection}: {report.total.unchanged:,} unchanged in the last pass, and 0 writes in the"
-                    " vendor's request log"
-                )
+                there = "no record there was touched"
+                if report.connection in performance.writes_of_last_pass:
+                    there = "0 writes in the vendor's request log"
+                teller.holds(f"{report.connection}: {report.total.unchanged:,} unchanged in the last pass, and {there}")
         for compared in performance.compared:
             told = _told(compared)
             if compared.apart:
@@ -228,5 +239,5 @@ def _moved(report: JobReport) -> int:
 def _told(compared: Compared) -> str:
     excused = (("standing differences", compared.standing), ("held conflicts", compared.held))
     but = "; ".join(f"{what}: {count:,}" for what, count in excused if count)
-    equal = f"{compared.connection}: {compared.equal:,} of {compared.linked:,} linked records are equal at both stores"
+    equal = f"{compared.connection}: {compared.equal:,} of {compared.linked:,} {compared.of} are equal at both stores"
     return f"{equal} ({but})" if but else equal

@@ -92,6 +92,36 @@ def edit_that_cannot_be_written(stage: Stage) -> Generator[str, None, Came]:
     )
 
 
+# the same at vendors without FHIR, of whose resources rules make ours and back
+
+
+def edit_there_in_its_own_form(stage: Stage) -> Generator[str, None, Came]:
+    record = stage.record("Patient", "pulled")
+    stage.edit_there("Patient", "pulled", _renamed("Remote"))
+    yield "a clinician changes a patient's name at the vendor"
+    here, there = stage.here(record.record_id), stage.there("Patient", "pulled")
+    version = stage.record("Patient", "pulled").version
+    taken = _family(here) == _family(there) != _family(read_document(record.body))
+    facts = {"element": "name", "versionHere": [record.version, version]}
+    return Came(
+        f"read in the vendor's own form and taken over: version {record.version} → {version}",
+        taken and version == record.version + 1,
+        facts,
+    )
+
+
+def edit_here_in_its_own_form(stage: Stage) -> Generator[str, None, Came]:
+    record = stage.edit_here("Patient", "pushed", _renamed("Local"))
+    yield "someone changes another patient's name here"
+    here, there = stage.here(record.record_id), stage.there("Patient", "pushed")
+    arrived = _family(here) == _family(there) == _family(read_document(record.body))
+    return Came(
+        "written to the vendor in its own form: read before, compared after, recorded as unguarded",
+        arrived and stage.last_write_was_guarded(record.record_id) is False,
+        {"element": "name", "guarded": False},
+    )
+
+
 # both sides changed
 
 
@@ -220,13 +250,20 @@ def delete_there(stage: Stage) -> Generator[str, None, Came]:
     )
 
 
+WITHOUT_FHIR = ("meditech", "allscripts", "nextgen", "athenahealth")
+
 ROLES: Mapping[str, Mapping[str, Sequence[str]]] = {
     "fhir": {
         "Patient": ("pulled", "pushed", "merged", "decided", WAITING),
         "Immunization": ("kept", "gone"),
     },
     "epic": {"Patient": ("pulled",), "Observation": ("unguarded",), "Condition": ("standing",)},
+    "cerner": {"Patient": ("pulled", "pushed")},
+    "eclinicalworks": {"Patient": ("pulled", "pushed")},
+    **{vendor: {"Patient": ("pulled", "pushed")} for vendor in WITHOUT_FHIR},
 }
+"""By vendor and resource type: who plays in its story."""
+
 FIRST_ACT: Mapping[str, Sequence[Scene]] = {
     "fhir": (
         edit_there,
@@ -236,7 +273,10 @@ FIRST_ACT: Mapping[str, Sequence[Scene]] = {
         contradiction_for_people,
         update_meets_delete,
     ),
+    "cerner": (edit_there, edit_here),
+    "eclinicalworks": (edit_there, edit_here_in_its_own_form),
     "epic": (edit_there, edit_here_without_guard, edit_that_cannot_be_written),
+    **dict.fromkeys(WITHOUT_FHIR, (edit_there_in_its_own_form, edit_here_in_its_own_form)),
 }
 """Before an incremental sync."""
 
@@ -292,6 +332,11 @@ def _noted(resource: Document) -> None:
 
 
 # looking
+
+
+def _family(patient: Document) -> str:
+    """Vendors write names in letters of their own."""
+    return str(patient["name"][0]["family"]).casefold()
 
 
 def _next(before: str | None, after: str | None) -> bool:

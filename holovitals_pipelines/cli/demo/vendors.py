@@ -8,25 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from holovitals_pipelines.model.connection import (
-    ConnectionConfig,
-    ReadSettings,
-    SecretRef,
-    SmartBackendAuth,
-    WriteSettings,
-)
+from holovitals_pipelines.cli.demo.declared import KNOBS, OWNER, VENDORS, Keys, declared
 from holovitals_pipelines.model.errors import ConfigurationError
-from holovitals_pipelines.model.vocabulary import Provider
-from holovitals_pipelines.sandbox.credentials import DemoCredentials, demo_credentials
-from holovitals_pipelines.sandbox.dialects.epic import GROUP
+from holovitals_pipelines.sandbox.credentials import demo_credentials
 from holovitals_pipelines.sandbox.journal import Journal, origin_of, read_origin
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.settings import Settings, load_connections, save_connections
-
-VENDORS = ("epic", "fhir")
-
-OWNER = "team:demo"
-"""Marks the connections the demo wrote; it replaces those and no other."""
 
 
 def start_vendors(
@@ -41,18 +28,20 @@ def start_vendors(
     settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = journal_of(settings)
     Journal(journal, origin_of(data=data, patients=patients, seed=seed)).close()  # says here whether it is in use
-    credentials = demo_credentials(settings.root / "demo" / "keys")
+    folder = settings.root / "demo" / "keys"
+    keys = Keys(demo_credentials(folder), folder)
     running = start_sandbox(
         dialects=vendors,
         data=data,
         patients=patients,
         seed=seed,
         port=port,
-        credentials=credentials,
+        credentials=keys.credentials,
+        settings={vendor: KNOBS[vendor] for vendor in vendors if vendor in KNOBS},
         journal=journal,
     )
-    declared = [_connection(vendor, running, credentials) for vendor in vendors]
-    save_connections(settings.resolved_connections_file, declared)
+    connections = [declared(vendor, running, keys) for vendor in vendors]
+    save_connections(settings.resolved_connections_file, connections)
     return running
 
 
@@ -96,22 +85,3 @@ def _check_population(settings: Settings, data: Path | None, patients: int, seed
             place=str(settings.root),
             remedy="go on with that, or give the new one a home of its own: HOLOVITALS_HOME=.holovitals-2",
         )
-
-
-def _connection(vendor: str, running: RunningSandbox, credentials: DemoCredentials) -> ConnectionConfig:
-    epic = vendor == "epic"
-    return ConnectionConfig(
-        name=vendor,
-        provider=Provider(vendor),
-        base_url=running.base_urls[vendor],
-        auth=SmartBackendAuth(
-            kind="smart_backend",
-            client_id=credentials.client_id,
-            keys=[SecretRef(file=str(credentials.rsa_key if epic else credentials.ec_key))],
-            algorithm="RS384" if epic else "ES384",
-            scopes=None if epic else "system/*.cruds",
-        ),
-        read=ReadSettings(group=GROUP if epic else None),
-        write=WriteSettings(enabled=True, creates=True, deletes=True),
-        owner=OWNER,
-    )

@@ -11,10 +11,10 @@ import dagster as dg
 from pydantic import Field
 
 from holovitals_pipelines.engine.anti_entropy import mark_unsent, note_comparison
+from holovitals_pipelines.engine.attachments import fetch_attachments
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.transform import transform
-from holovitals_pipelines.engine.vendors import vendor_adapter
 from holovitals_pipelines.engine.write_back import write_back
 from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
 from holovitals_pipelines.model.job import SyncRequest
@@ -53,6 +53,11 @@ class ExtractConfig(dg.Config):
     """How to read. Left alone: changes since the watermark, or everything where there is no watermark yet."""
 
     full: bool = Field(default=False, description="read everything again, whatever the watermarks say")
+    job: str | None = Field(
+        default=None,
+        description="the id of a job that waits, as `holovitals sync NAME --patient ID --queue` prints it: what that "
+        "one names is read, and nothing else",
+    )
 
 
 class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
@@ -72,6 +77,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     provider: str = Field(
         default="fhir", description="the vendor: " + ", ".join(provider.value for provider in Provider)
     )
+    format: str | None = Field(default=None, description="FHIR_R4: the FHIR interface of a vendor with another one")
     resource_types: list[str] | None = Field(default=None, description="default: the types such a provider usually has")
     owner: str = Field(default="team:data-eng", description="Dagster owner of the assets")
     incremental_cron: str | None = Field(default="*/15 * * * *", description="when to sync; null for no schedule")
@@ -124,7 +130,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
     def types(self) -> list[str]:
         """The resource types in processing order."""
-        wanted = self.resource_types or list(usual_types(Provider(self.provider)))
+        wanted = self.resource_types or list(usual_types(Provider(self.provider), self.format))
         order = {name: place for place, name in enumerate(PROCESSING_ORDER)}
         return sorted(wanted, key=lambda name: (order.get(name, len(order)), name))
 
@@ -166,8 +172,11 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         def extract_layer(
             context: dg.AssetExecutionContext, config: ExtractConfig, home: HomeResource
         ) -> Iterator[Any]:
-            with home.open() as opened, stage_of_run(context, opened, connection, offered, config.full) as session:
-                extract(session, vendor_adapter(session.connection))
+            with (
+                home.open() as opened,
+                stage_of_run(context, opened, connection, offered, config.full, config.job) as session,
+            ):
+                extract(session, session.open_vendor())
                 for name in _selected(context, offered):
                     yield extract_result(session, name)
                 finish_if_last(context, session, Stage.EXTRACT)
@@ -188,7 +197,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             pool=connection, backfill_policy=dg.BackfillPolicy.single_run(),
         )  # fmt: skip
         def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
-            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered) as session:
                 read_what_failed(context, session)
                 blocked: list[str] = []
                 for name in _selected(context, offered):
@@ -218,7 +227,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             backfill_policy=dg.BackfillPolicy.single_run(),
         )  # fmt: skip
         def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
-            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered) as session:
                 read_and_transform_what_failed(context, session)
                 for name in _selected(context, offered):
                     if session.has_input(Dataset.RECORDS, name):
@@ -253,9 +262,10 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
         @dg.multi_asset(name=f"{connection}_writeback", specs=[spec], pool=connection, retry_policy=RETRIES)
         def write_back_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
-            with home.open() as opened, stage_of_run(context, opened, connection, offered, False) as session:
+            with home.open() as opened, stage_of_run(context, opened, connection, offered) as session:
                 commit_what_failed(context, session)
                 write_back(session)
+                fetch_attachments(session)
                 yield write_back_result(session)
                 finish_if_last(context, session, Stage.WRITE_BACK)
 
@@ -277,13 +287,14 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             request = SyncRequest(connection, JobType.FULL_SYNC, tuple(offered), priority=Priority.LOW)
             with home.open() as opened, session_of_run(context, opened, request) as session:
                 unsent = mark_unsent(opened, connection)
-                extract(session, vendor_adapter(session.connection))
+                extract(session, session.open_vendor())
                 for name in session.landed_types():
                     transform(session, name)
                 block(session, [name for name in session.landed_types() if not has_sound_structure(session, name)])
                 for name in session.landed_types():
                     reconcile(session, name)
                 write_back(session)
+                fetch_attachments(session)
                 report = finish(session)
                 yield comparison_result(connection, report, note_comparison(opened, report, unsent))
 

@@ -13,7 +13,13 @@ from datetime import datetime
 from typing import Self
 
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef, UnityAuth
-from holovitals_pipelines.model.errors import ConfigurationError, NotFoundError, NotPermittedError, ProtocolError
+from holovitals_pipelines.model.errors import (
+    ConfigurationError,
+    HoloVitalsError,
+    NotFoundError,
+    NotPermittedError,
+    ProtocolError,
+)
 from holovitals_pipelines.model.extract import Named, Page, ReadEvent, ReadRequest
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
@@ -29,6 +35,7 @@ from holovitals_pipelines.providers.allscripts.unity import Unity, action, text_
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.probe import Check, Finding, refused, works
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.transform.times import zone_named
 
@@ -76,6 +83,16 @@ class AllscriptsAdapter(UnityDesk):
             await self.unity.close()
         finally:
             await self.http.close()
+
+    async def probe(self, patient: str | None) -> Sequence[Finding]:
+        """See `Probing`. That the EHR user was taken is shown by the session that is open."""
+        findings = [works(Check.ACCESS, "unity.user", "Unity takes the service account and the EHR user")]
+        try:
+            zone = await self._time_zone()
+        except HoloVitalsError as error:
+            return [*findings, refused(Check.CHANGES, error)]
+        said = "set in vendor.timezone" if self.config.vendor.timezone is not None else "said by the server"
+        return [*findings, works(Check.CHANGES, "unity.timezone", f"local times are those of {zone}, {said}")]
 
     def statistics(self) -> Sequence[RequestStatistics]:
         return self.http.statistics()

@@ -17,6 +17,7 @@ import msgspec
 from holovitals_pipelines.model.connection import SecretRef, UnityAuth
 from holovitals_pipelines.model.errors import (
     AuthenticationError,
+    ErrorAction,
     HoloVitalsError,
     NotPermittedError,
     PermanentError,
@@ -24,22 +25,23 @@ from holovitals_pipelines.model.errors import (
     TransientError,
     VendorError,
 )
-from holovitals_pipelines.providers.answers import NO_TABLE, Answer, Judge
+from holovitals_pipelines.providers.allscripts.errors import NO_TOKEN, SESSION_ENDED, UNITY_ERRORS
+from holovitals_pipelines.providers.answers import NO_TABLE, Answer, Judge, rule_error
 from holovitals_pipelines.providers.exchange import outcome_unknown
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.phrases import rule_for
 from holovitals_pipelines.providers.refusals import R4_REFUSALS, Write, refused
 from holovitals_pipelines.providers.retry import http_date
+from holovitals_pipelines.providers.vendor_words import said
 
 ResolveSecret = Callable[[SecretRef], str]
 
-SESSION_ENDED = "unity.session_ended"
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
 _TOKEN = re.compile(rb'"?([\w-]+)"?')
 """What public clients take for a token; everything else is a refusal in words, with status 200."""
-_LOGGED_OUT = "logged out due to inactivity"
+_FAULT = re.compile(rb"<faultstring[^>]*>(.*?)</faultstring>", re.DOTALL)
 _PARAMETERS = tuple(f"Parameter{number}" for number in range(1, 7))
 _GOODBYE_SECONDS = 5.0
-_CHECK_USER = "check auth.service_user, auth.service_password and auth.application; Unity's are changed twice a year"
 
 _Tables = list[dict[str, msgspec.Raw]]
 _tables: msgspec.json.Decoder[_Tables] = msgspec.json.Decoder(_Tables)
@@ -227,7 +229,9 @@ def _rows(answer: Answer, called: Action) -> Sequence[bytes] | None:
 
 
 def _said_error(answer: Answer) -> str | None:
-    """The text of `[{"Error": …}]`, for telling what it means and for nothing else."""
+    """The text of `[{"Error": …}]`, or of the SOAP form's fault; what of it may be shown is for `vendor_words`."""
+    if (fault := _FAULT.search(answer.body)) is not None:
+        return fault[1].decode("utf-8", "replace")
     try:
         tables = _tables.decode(answer.body)
         for table in tables:
@@ -239,29 +243,25 @@ def _said_error(answer: Answer) -> str | None:
     return None
 
 
-def _session_ended(place: str) -> AuthenticationError:
-    return AuthenticationError(
-        "Unity ended the session, and again after a new one was made",
-        code=SESSION_ENDED,
-        place=place,
-        remedy="look whether another client uses the same account; sessions end after 20 minutes without a call",
-    )
+def _own_words(text: str) -> str:
+    """What stands behind `Magic Error - Action: <action> - `."""
+    return text.rpartition(" - ")[2]
 
 
 def _read_judge(asked: Action) -> Judge:
     def judge(answer: Answer, place: str) -> HoloVitalsError | None:
         if answer.status >= 300:
             return None
-        said = _said_error(answer)
-        if said is not None:
-            if _LOGGED_OUT in said.lower():
-                return _session_ended(place)
-            # unverified: what other errors Unity has; the log of the site's Unity (LastLogs) holds their text.
+        text = _said_error(answer)
+        if text is not None:
+            known = rule_for(UNITY_ERRORS, answer.status, text)
+            if known is not None:
+                return rule_error(known, place=place, status=answer.status)
             return NotPermittedError(
-                f"Unity refuses {asked.name}",
+                f"Unity refuses {asked.name}{said(_own_words(text))}",
                 code="unity.refused",
                 place=place,
-                remedy="ask the site what its Unity log says of the action; the text may name a patient, so it is not "
+                remedy="ask the site what its Unity log (LastLogs) says of the action; what may name a patient is not "
                 "repeated here",
                 status=answer.status,
             )
@@ -276,16 +276,18 @@ def _write_judge(told: Action) -> Judge:
             return refused(
                 answer, Write.CREATE, condition=False, table=R4_REFUSALS, codes=NO_TABLE, place=place
             ) or outcome_unknown("the answer says neither yes nor no", place=place, status=answer.status)
-        said = _said_error(answer)
-        if said is not None and _LOGGED_OUT in said.lower():
-            return _session_ended(place)
-        if said is not None:
+        text = _said_error(answer)
+        if text is not None:
+            known = rule_for(UNITY_ERRORS, answer.status, text)
+            if known is not None:
+                return rule_error(known, place=place, status=answer.status)
             return PermanentError(
-                f"Unity refuses {told.name}",
+                f"Unity refuses {told.name}{said(_own_words(text))}",
                 code="write.refused",
                 place=place,
                 remedy="ask the site what its Unity log says of the action; sending the same again cannot help",
                 status=answer.status,
+                action=ErrorAction.FIX_DATA,
             )
         if _rows(answer, told) is None:
             return outcome_unknown("the answer cannot be read", place=place, status=answer.status)
@@ -299,13 +301,8 @@ def _token_judge(answer: Answer, place: str) -> HoloVitalsError | None:
         return None
     if answer.looks_like_html():
         return _unreadable(answer, place)
-    return AuthenticationError(
-        "Unity gives no token: the service account is not valid for a licence there",
-        code="unity.no_token",
-        place=place,
-        remedy=_CHECK_USER,
-        status=answer.status,
-    )
+    known = rule_for(UNITY_ERRORS, answer.status, answer.body[:500].decode("utf-8", "replace"))
+    return rule_error(known or NO_TOKEN, place=place, status=answer.status)
 
 
 def _unreadable(answer: Answer, place: str) -> VendorError:

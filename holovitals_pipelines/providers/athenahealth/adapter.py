@@ -19,15 +19,25 @@ from holovitals_pipelines.model.errors import ConfigurationError, HoloVitalsErro
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest, TypeDone
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
-from holovitals_pipelines.providers.athenahealth.calls import NOT_SUBSCRIBED, ListOf
+from holovitals_pipelines.providers.athenahealth.calls import ListOf
 from holovitals_pipelines.providers.athenahealth.charts import CHARTS, split_record_id
 from holovitals_pipelines.providers.athenahealth.desk import AthenaDesk, patient_id
-from holovitals_pipelines.providers.athenahealth.feeds import FEEDS, Changes, Feed, ensure_subscription, peek, take
+from holovitals_pipelines.providers.athenahealth.errors import NOT_SUBSCRIBED
+from holovitals_pipelines.providers.athenahealth.feeds import (
+    FEEDS,
+    Changes,
+    Feed,
+    ensure_subscription,
+    peek,
+    probe_subscription,
+    take,
+)
 from holovitals_pipelines.providers.athenahealth.places import read_departments
 from holovitals_pipelines.providers.client_credentials import ClientCredentials, TokenEndpoint
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.probe import Finding, scopes_of
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 
 _V1 = re.compile(r"/v1/\d+/?\Z")
@@ -107,6 +117,14 @@ class AthenaAdapter(AthenaDesk):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.http.close()
+
+    async def probe(self, patient: str | None) -> Sequence[Finding]:
+        """See `Probing`. A subscription is looked at, never made."""
+        offered = self.mechanisms()
+        return [
+            *scopes_of(self.http),
+            *[await probe_subscription(self.practice, feed) for name, feed in FEEDS.items() if name in offered],
+        ]
 
     def statistics(self) -> Sequence[RequestStatistics]:
         return self.http.statistics()

@@ -15,23 +15,23 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import msgspec
 
 from holovitals_pipelines.model.errors import (
+    ErrorAction,
     HoloVitalsError,
     NotFoundError,
-    NotPermittedError,
     PermanentError,
     ProtocolError,
     TransientError,
     VendorError,
 )
-from holovitals_pipelines.providers.answers import NO_TABLE, Answer, Judge
+from holovitals_pipelines.providers.answers import NO_TABLE, Answer, Judge, rule_error
+from holovitals_pipelines.providers.athenahealth.errors import ATHENA_ERRORS, THROTTLED
 from holovitals_pipelines.providers.exchange import outcome_unknown
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.phrases import rule_for
 from holovitals_pipelines.providers.refusals import Write, refused
 from holovitals_pipelines.providers.retry import http_date
+from holovitals_pipelines.providers.vendor_words import said
 
-NOT_SUBSCRIBED = "athenahealth.not_subscribed"
-_NO_SETUP = b"require setup"
-"""403 "Changed messages require setup (subscription) that has not been done."."""
 _FORM = "application/x-www-form-urlencoded"
 
 Members = dict[str, msgspec.Raw]
@@ -222,6 +222,10 @@ def _headers() -> dict[str, str]:
     return {"Accept": "application/json", "X-Request-Id": str(uuid.uuid4())}
 
 
+def _encoded(text: str) -> bytes:
+    return msgspec.json.encode(text)
+
+
 def _offset(link: str) -> int | None:
     found = dict(parse_qsl(urlsplit(link).query)).get("offset", "")
     return int(found) if found.isdigit() else None
@@ -234,8 +238,15 @@ def _field(value: Any) -> str:
 
 
 def _told(body: bytes) -> Members | None:
-    """The members of an answer, or of the only item of an array; None where it is neither."""
+    """The members of an answer, or of the only item of an array; None where it is neither.
+
+    A write may answer a number alone, which is how many it changed, or a text alone, which is why it changed nothing.
+    """
     try:
+        if body.lstrip()[:1] == b'"':
+            return {"errormessage": msgspec.Raw(_encoded(_text.decode(body)))}
+        if body.strip().isdigit():
+            return {"count": msgspec.Raw(body.strip())}
         if body.lstrip()[:1] == b"[":
             found = _items.decode(body)
             return _members.decode(found[0]) if len(found) == 1 else None
@@ -249,39 +260,24 @@ def _is_throttle(answer: Answer) -> bool:
     return answer.status == 429 or (answer.status == 403 and "x-mashery-error-code" in answer.headers)
 
 
-def _throttled(answer: Answer, place: str) -> TransientError:
-    return TransientError(
-        f"the server answered {answer.status}: too many requests",
-        code="http.throttled",
-        place=place,
-        remedy="lower read.requests_per_second or read.concurrency; nothing was done",
-        status=answer.status,
-    )
-
-
 def _not_the_apis_word(answer: Answer, place: str) -> ProtocolError:
     return ProtocolError(
-        f"{answer.status} was answered by something that is not the API",
+        f"{answer.status} was answered by something that is not the API{said(_text_in(answer.body))}",
         code="athenahealth.not_the_api",
         place=place,
         remedy="check base_url: it ends with /v1/ and the practice's number; nothing is taken as deleted",
         status=answer.status,
+        action=ErrorAction.FIX_DATA,
     )
 
 
 def _read_judge(answer: Answer, place: str) -> HoloVitalsError | None:
     if _is_throttle(answer):
-        return _throttled(answer, place)
-    if answer.status == 403 and _NO_SETUP in answer.body.lower():
-        return NotPermittedError(
-            "changes are not collected: nobody has subscribed to them",
-            code=NOT_SUBSCRIBED,
-            place=place,
-            remedy="nothing: the next full read of the type subscribes",
-            status=answer.status,
-        )
+        return rule_error(THROTTLED, place=place, status=answer.status)
     if answer.status in (404, 410) and _told(answer.body) is None:
         return _not_the_apis_word(answer, place)
+    if answer.status >= 300 and (known := rule_for(ATHENA_ERRORS, answer.status, _text_in(answer.body))) is not None:
+        return rule_error(known, place=place, status=answer.status)
     return _unfit(answer, place) if answer.status < 300 else None
 
 
@@ -315,21 +311,34 @@ def _says_no(told: Members) -> bool:
         return True
 
 
-def _refused(answer: Answer, place: str, code: str) -> PermanentError:
+def _refused(answer: Answer, place: str, code: str) -> VendorError:
+    text = _text_in(answer.body)
+    known = rule_for(ATHENA_ERRORS, answer.status, text)
+    if known is not None:
+        return rule_error(known, place=place, status=answer.status)
     return PermanentError(
-        f"the server answered {answer.status} and that it refuses",
+        f"the server answered {answer.status} and that it refuses{said(text)}",
         code=code,
         place=place,
-        remedy="ask the practice what its API log says of the request; the text may name a patient, so it is not "
-        "repeated here. Sending the same again cannot help",
+        remedy="ask the practice what its API log says of the request; what may name a patient is not repeated here. "
+        "Sending the same again cannot help",
         status=answer.status,
+        action=ErrorAction.FIX_DATA,
     )
+
+
+def _text_in(body: bytes) -> str:
+    """What an answer says in words: the members that athenahealth puts them in, or the whole of a plain text."""
+    told = _told(body)
+    if told is None:
+        return body[:500].decode("utf-8", "replace")
+    return " ".join(filter(None, (_said(told, name) for name in ("error", "errormessage", "detailedmessage"))))
 
 
 def _write_judge(write: Write) -> Judge:
     def judge(answer: Answer, place: str) -> HoloVitalsError | None:
         if _is_throttle(answer):
-            return _throttled(answer, place)
+            return rule_error(THROTTLED, place=place, status=answer.status)
         told = _told(answer.body)
         if answer.status == 404 and told is not None and write is not Write.CREATE:
             return NotFoundError(
@@ -345,6 +354,7 @@ def _write_judge(write: Write) -> Judge:
             return refused(answer, write, condition=False, table=(), codes=NO_TABLE, place=place)
         if told is None:
             return outcome_unknown("the answer cannot be read", place=place, status=answer.status)
-        return _refused(answer, place, "write.refused") if _says_no(told) else None
+        nothing = _said(told, "count") == "0"
+        return _refused(answer, place, "write.refused") if nothing or _says_no(told) else None
 
     return judge

@@ -68,10 +68,12 @@ def _modified(item: Members) -> datetime | None:
 
 
 def _modified_eastern(item: Members) -> datetime | None:
+    """None in the hours that Eastern clocks skip or show twice: which moment it was is not said."""
     try:
-        return datetime.strptime(text_of(item, "lastmodified"), "%m/%d/%Y %H:%M:%S").replace(tzinfo=EASTERN, fold=1)
+        local = datetime.strptime(text_of(item, "lastmodified"), "%m/%d/%Y %H:%M:%S").replace(tzinfo=EASTERN)
     except ValueError:
         return None
+    return local if local.utcoffset() == local.replace(fold=1).utcoffset() else None
 
 
 CHARTS: Mapping[str, ChartType] = MappingProxyType(

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
-from holovitals_pipelines.model.errors import NotFoundError, NotPermittedError
+from holovitals_pipelines.model.errors import NotFoundError, NotPermittedError, VendorError
 from holovitals_pipelines.model.extract import Problem
 from holovitals_pipelines.providers.athenahealth.calls import (
-    NOT_SUBSCRIBED,
     ListOf,
     Params,
     Practice,
@@ -22,6 +21,8 @@ from holovitals_pipelines.providers.athenahealth.calls import (
     text_of,
 )
 from holovitals_pipelines.providers.athenahealth.charts import EASTERN
+from holovitals_pipelines.providers.athenahealth.errors import NOT_SUBSCRIBED
+from holovitals_pipelines.providers.probe import Check, Finding, Verdict, refused, works
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +98,44 @@ async def ensure_subscription(practice: Practice, feed: Feed) -> None:
 
     A partial subscription is made whole: what it leaves out would never be seen.
     """
+    if not await _is_subscribed(practice, feed):
+        path = f"{feed.path}/subscription"
+        await practice.subscribe(path, f"POST {path}")
+
+
+async def _is_subscribed(practice: Practice, feed: Feed) -> bool:
+    """Whether all events of the feed are collected. Raises VendorError."""
     path = f"{feed.path}/subscription"
     try:
         answer = await practice.get(path, f"GET {path}")
-        if text_of(members_of(answer.body), "status").upper() == "ACTIVE":
-            return
+        return text_of(members_of(answer.body), "status").upper() == "ACTIVE"
     except ValueError:
-        pass  # an answer without a status says nothing of a subscription: asking for it again does no harm
+        return False  # an answer without a status says nothing of a subscription: asking for it again does no harm
     except (NotFoundError, NotPermittedError) as error:
         # unverified: how the state of a subscription that was never made is answered.
         if isinstance(error, NotPermittedError) and error.code != NOT_SUBSCRIBED:
             raise
-    await practice.subscribe(path, f"POST {path}")
+        return False
+
+
+async def probe_subscription(practice: Practice, feed: Feed) -> Finding:
+    """Whether the feed tells of changes already."""
+    try:
+        subscribed = await _is_subscribed(practice, feed)
+    except VendorError as error:
+        return refused(Check.CHANGES, error, feed.resource_type)
+    if subscribed:
+        return works(
+            Check.CHANGES, "athenahealth.subscribed", "changes are collected in a feed for us", feed.resource_type
+        )
+    return Finding(
+        Check.CHANGES,
+        Verdict.NOTE,
+        "athenahealth.unsubscribed",
+        "nothing is subscribed to yet: changes are collected from the first sync on, which subscribes",
+        "run the first sync; it reads everything",
+        feed.resource_type,
+    )
 
 
 async def peek(practice: Practice, feed: Feed, since: datetime) -> Changes:

@@ -6,14 +6,14 @@ from `read.patient_ids`, from what was read before, and, without such a list, fr
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
 from holovitals_pipelines.model.connection import ClientSecretAuth, ConnectionConfig, SecretRef
-from holovitals_pipelines.model.errors import ConfigurationError, NotPermittedError
+from holovitals_pipelines.model.errors import ConfigurationError, HoloVitalsError, NotPermittedError
 from holovitals_pipelines.model.extract import Page, Problem, ReadEvent, ReadRequest
 from holovitals_pipelines.model.statistics import RequestStatistics
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Provider
@@ -35,6 +35,7 @@ from holovitals_pipelines.providers.nextgen.records import (
 )
 from holovitals_pipelines.providers.nextgen.session import NextGen
 from holovitals_pipelines.providers.outcomes import too_large
+from holovitals_pipelines.providers.probe import Check, Finding, refused, scopes_of, works
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 
 _BEGINNING = "1900-01-01"
@@ -91,6 +92,23 @@ class NextGenAdapter(NextGenDesk):
 
     async def __aexit__(self, *exc: object) -> None:
         await self.http.close()
+
+    @property
+    def by_patient_only(self) -> Set[str]:
+        return CHARTS.keys()
+
+    async def probe(self, patient: str | None) -> Sequence[Finding]:
+        """See `Probing`."""
+        findings = [
+            *scopes_of(self.http),
+            works(Check.ACCESS, "nextgen.session", "NextGen opened a session for the enterprise and the practice"),
+        ]
+        if "Appointment" in self.mechanisms() and self.config.vendor.timezone is None:
+            try:
+                self.session_zone()
+            except HoloVitalsError as error:
+                findings.append(refused(Check.TYPES, error, "Appointment"))
+        return findings
 
     def statistics(self) -> Sequence[RequestStatistics]:
         return self.http.statistics()

@@ -23,10 +23,13 @@ from holovitals_pipelines.model.errors import (
     TransientError,
     VendorError,
 )
-from holovitals_pipelines.providers.answers import NO_TABLE, Answer
+from holovitals_pipelines.providers.answers import NO_TABLE, Answer, rule_error
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.nextgen.errors import NEXTGEN_ERRORS
+from holovitals_pipelines.providers.phrases import rule_for
 from holovitals_pipelines.providers.refusals import Refusal, RefusalRule, RefusalTable, Write, refused
 from holovitals_pipelines.providers.retry import http_date
+from holovitals_pipelines.providers.vendor_words import said
 
 SESSION_LOST = "nextgen.session_lost"
 _HEADER = "X-NG-SessionID"
@@ -45,6 +48,13 @@ _Headers = Mapping[str, str]
 class _Listing(msgspec.Struct):
     items: list[msgspec.Raw]
     next_page: str | None = msgspec.field(default=None, name="nextPageLink")
+
+
+class _Message(msgspec.Struct):
+    message: str | None = None
+
+
+_message_of: msgspec.json.Decoder[_Message] = msgspec.json.Decoder(_Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,8 @@ class NextGen:
         """The answer to a write: sent again only where it was certainly not taken."""
 
         def judge(answer: Answer, place: str) -> HoloVitalsError | None:
-            return _session_lost(answer, place) or refused(
-                answer, write, condition=False, table=_REFUSALS, codes=NO_TABLE, place=place
+            return _told(answer, place) or refused(
+                answer, write, condition=False, table=_REFUSALS, codes=NO_TABLE, place=place, words=_message(answer)
             )
 
         async def call(headers: _Headers) -> Answer:
@@ -193,6 +203,21 @@ class NextGen:
         )
 
 
+def _told(answer: Answer, place: str) -> VendorError | None:
+    """What the answer's own words stand for: a lost session, or a line of the table."""
+    known = rule_for(NEXTGEN_ERRORS, answer.status, _message(answer)) if answer.status >= 300 else None
+    if known is not None:
+        return rule_error(known, place=place, status=answer.status)
+    return _session_lost(answer, place)
+
+
+def _message(answer: Answer) -> str:
+    try:
+        return _message_of.decode(answer.body).message or ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
 def _session_lost(answer: Answer, place: str) -> VendorError | None:
     if answer.status not in (400, 401, 403) or b"session" not in answer.body.lower():
         return None
@@ -216,14 +241,14 @@ def _read_judge(answer: Answer, place: str) -> VendorError | None:
         )
     if answer.status == 404 and answer.body.strip():
         # NextGen's own "there is none" is empty; with words it is about the address (recorded both ways).
-        return ProtocolError(
-            "there is no such address",
+        return _told(answer, place) or ProtocolError(
+            f"there is no such address{said(_message(answer))}",
             code="nextgen.no_such_address",
             place=place,
             remedy="check base_url: it ends with nge-api/api; nothing is taken as deleted",
             status=answer.status,
         )
-    return _session_lost(answer, place)
+    return _told(answer, place)
 
 
 def _login_judge(answer: Answer, place: str) -> VendorError | None:

@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from holovitals_pipelines.sandbox.dialects.allscripts_fhir import BASE as FHIR_BASE
+from holovitals_pipelines.sandbox.dialects.allscripts_fhir import GROUP, TENANT, fhir_routes, token_policy
 from holovitals_pipelines.sandbox.dialects.allscripts_rows import (
     Row,
     chart_row,
@@ -20,7 +22,8 @@ from holovitals_pipelines.sandbox.dialects.allscripts_rows import (
     patient_row,
     provider_row,
 )
-from holovitals_pipelines.sandbox.dialects.allscripts_saves import SAVES, Call
+from holovitals_pipelines.sandbox.dialects.allscripts_saves import SAVES, Call, target_of
+from holovitals_pipelines.sandbox.edits import Edit, edit_row
 from holovitals_pipelines.sandbox.facts.allscripts import (
     CHART_TEXTS,
     DATES,
@@ -37,6 +40,8 @@ from holovitals_pipelines.sandbox.facts.allscripts import (
     TIMES,
     ZONES,
 )
+from holovitals_pipelines.sandbox.protocols.outcomes import fhir_template
+from holovitals_pipelines.sandbox.protocols.pages import page_fault_of
 from holovitals_pipelines.sandbox.site import Dialect, Site
 from holovitals_pipelines.sandbox.splice import without_server_meta
 
@@ -61,6 +66,12 @@ class AllscriptsSettings:
     zone: str = "Eastern Standard Time"
     quoted_token: bool = True
     refused_patients: tuple[str, ...] = ()
+    fhir_filters_by_time: bool = True
+    """Whether the FHIR interface's `_lastUpdated`, which it does not declare, does anything."""
+    fhir_most_rows: int = 0
+    """A page of more rows is answered 413; 0: never."""
+    fhir_redacted: int = 0
+    """So many observations are shown redacted by the FHIR interface."""
 
 
 @dataclass(slots=True)
@@ -76,6 +87,8 @@ class _RefusedError(Exception):
 def open_site(site: Site) -> list[BaseRoute]:
     """The routes of the service."""
     sessions: dict[str, _Session] = {}
+    site.own_tokens.append(sessions.clear)
+    site.own_sessions.append(sessions.clear)
 
     async def get_token(request: Request) -> Response:
         asked = orjson.loads(await request.body())
@@ -94,6 +107,7 @@ def open_site(site: Site) -> list[BaseRoute]:
         sent = orjson.loads(await request.body())
         call = {name: str(sent.get(name) or "") for name in _MEMBERS}
         name = call["Action"]
+        _edited_now(site, call, page_fault_of(request.scope).edit)
         try:
             rows = _answer(site, _session(site, sessions, call["Token"]), call)
         except _RefusedError as refusal:
@@ -104,6 +118,7 @@ def open_site(site: Site) -> list[BaseRoute]:
         Route(f"{SERVICE}/GetToken", get_token, methods=["POST"]),
         Route(f"{SERVICE}/RetireSecurityToken", retire, methods=["POST"]),
         Route(f"{SERVICE}/MagicJson", magic, methods=["POST"]),
+        *fhir_routes(site),
     ]
 
 
@@ -141,6 +156,18 @@ def _answer(site: Site, session: _Session, call: Call) -> list[Row]:
     if name not in _READS:
         raise _RefusedError(NO_SUCH_ACTION)
     return _READS[name](site, call)
+
+
+def _edited_now(site: Site, call: Call, edit: Edit | None) -> None:
+    """Somebody edits what the section that is asked for shows first."""
+    section = next((name for name in SECTIONS if name.lower() == call["Parameter1"].lower()), None)
+    if edit is None or section is None:
+        return
+    records, kind = site.records, SECTIONS[section]
+    living = records.live(kind, records.in_chart(kind, call["PatientID"]))
+    shown = (n for n in living if chart_row(section, records.body(n) or b"{}", _zone(site)) is not None)
+    if (first := next(shown, None)) is not None:
+        edit_row(site, first, edit)
 
 
 def _living(site: Site, kind: str, identity: str) -> bytes | None:
@@ -255,10 +282,42 @@ _READS: Mapping[str, Callable[[Site, Call], list[Row]]] = {
     "GetProviders": _get_providers,
     "GetServerInfo": _get_server_info,
 }
+_ACTIONS = frozenset({"GetUserAuthentication", *_READS, *SAVES})
 
 
 def _template(path: str) -> str:
-    return path  # a path names an operation; ids stand in the bodies
+    shown, tenant, resource = path.partition(f"{TENANT}/")
+    if tenant:
+        return f"{shown}{tenant}{fhir_template(resource)}"
+    return path  # of Unity's names an operation; ids stand in the bodies
+
+
+def _called(body: bytes) -> Call:
+    """A request's members; none of one that is not MagicJson's."""
+    try:
+        sent = orjson.loads(body)
+    except ValueError:
+        return {}
+    return {name: str(sent.get(name) or "") for name in _MEMBERS} if isinstance(sent, dict) and "Action" in sent else {}
+
+
+def _action(body: bytes) -> str:
+    name = _called(body).get("Action", "")
+    return name if name in _ACTIONS else ""
+
+
+def _target(site: Site, path: str, body: bytes) -> tuple[str, str] | None:
+    _, tenant, resource = path.partition(f"{TENANT}/")
+    if tenant:
+        kind, _, identity = resource.partition("/")
+        return (kind, identity) if identity else None
+    call = _called(body)
+    return target_of(call) if call else None
+
+
+def _failure(status: int, words: str, headers: dict[str, str]) -> Response:
+    """unverified: how the web server before Unity words a failure; Unity itself answers 200."""
+    return HTMLResponse(f"<html><body><h1>{status}</h1><p>{words}</p></body></html>", status, headers)
 
 
 DIALECT = Dialect(
@@ -268,4 +327,10 @@ DIALECT = Dialect(
     present=without_server_meta,
     open=open_site,
     template=_template,
+    tokens=token_policy,
+    group=GROUP,
+    faces={"allscripts_fhir": FHIR_BASE},
+    failure=_failure,
+    target=_target,
+    action=_action,
 )

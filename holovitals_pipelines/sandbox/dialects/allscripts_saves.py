@@ -123,6 +123,22 @@ SAVES: Mapping[str, Callable[[Site, Call], dict[str, str]]] = {
 """Every one raises NotTakenError, KeyError or ValueError for what it does not take."""
 
 
+def target_of(call: Call) -> tuple[str, str] | None:
+    """(type, id) of the record that a call is about; None for one that makes a record, or says nothing readable."""
+    name = call["Action"]
+    if name in ("GetPatient", "SavePatient"):
+        return ("Patient", call["PatientID"]) if call["PatientID"] else None
+    if name == "DoSendback":
+        return "AllergyIntolerance", call["Parameter3"]
+    if name != "SaveProblemsData":
+        return None
+    try:
+        lines = _xml(call["Parameter1"]).iter("saveproblemsdata")
+        return next((("Condition", line.attrib["setid"]) for line in lines if line.attrib.get("setid")), None)
+    except NotTakenError:
+        return None
+
+
 def _xml(text: str) -> Element:
     try:
         return fromstring(text)  # noqa: S314 the sandbox is on the loopback, and its clients are the tests

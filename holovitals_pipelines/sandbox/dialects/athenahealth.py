@@ -22,7 +22,10 @@ from holovitals_pipelines.sandbox.dialects.athenahealth_answers import (
     record_array,
 )
 from holovitals_pipelines.sandbox.dialects.athenahealth_feeds import answer_feed
+from holovitals_pipelines.sandbox.dialects.athenahealth_fhir import BASE as FHIR_BASE
+from holovitals_pipelines.sandbox.dialects.athenahealth_fhir import GROUP, fhir_routes
 from holovitals_pipelines.sandbox.facts.athenahealth import DEPARTMENTS, FEEDS, NO_SERVICE, PRACTICE
+from holovitals_pipelines.sandbox.protocols.outcomes import fhir_template
 from holovitals_pipelines.sandbox.site import Dialect, Expiring, Site
 from holovitals_pipelines.sandbox.splice import without_server_meta
 
@@ -66,13 +69,17 @@ _CHART: Mapping[str, tuple[str, str, views.View]] = {
 def open_site(site: Site) -> list[BaseRoute]:
     """The routes of the server."""
     tokens: Expiring[str] = Expiring(site.clock)
+    site.own_tokens.append(tokens.forget_all)
     site.shared["feeds"] = {}
+
+    def client_of(request: Request) -> str | None:
+        return tokens.find(request.headers.get("authorization", "").removeprefix("Bearer "))
 
     async def token(request: Request) -> Response:
         return _issue(site, tokens, request.headers.get("authorization", ""), await form_of(request))
 
     async def api(request: Request) -> Response:
-        client = tokens.find(request.headers.get("authorization", "").removeprefix("Bearer "))
+        client = client_of(request)
         if client is None:
             return answered({"error": "Unauthorized", "detailedmessage": "Invalid Access Token"}, 401)
         if (refused := _throttled(site)) is not None:
@@ -82,6 +89,7 @@ def open_site(site: Site) -> list[BaseRoute]:
     methods = ["GET", "POST", "PUT", "DELETE"]
     return [
         Route(TOKEN, token, methods=["POST"]),
+        *fhir_routes(site, lambda request: client_of(request) is not None),
         Route(f"{BASE}/{{path:path}}", api, methods=methods),
         Route("/athenahealth/{path:path}", _no_service, methods=methods),
     ]
@@ -245,8 +253,23 @@ def _no_patient() -> Response:
     return answered({"error": "The patient does not exist.", "detailedmessage": "The PATIENTID is invalid."}, 404)
 
 
+def _failure(status: int, words: str, headers: dict[str, str]) -> Response:
+    """unverified: how the gateway words a failure; its 429 has been seen with an `error` only."""
+    answer = answered({"error": words}, status)
+    answer.headers.update(headers)
+    return answer
+
+
+def _target(site: Site, path: str, body: bytes) -> tuple[str, str] | None:
+    parts = path.split("/")
+    number = views.number_of(site, "Patient", parts[1]) if len(parts) == 2 and parts[0] == "patients" else None
+    return None if number is None else ("Patient", site.records.identity(number))
+
+
 def _template(path: str) -> str:
     """Numbers of the practice's records stand for themselves nowhere in the log."""
+    if path.startswith("fhir/r4/"):
+        return f"fhir/r4/{fhir_template(path.removeprefix('fhir/r4/'))}"
     return "/".join("{id}" if part.isdecimal() else part for part in path.split("/"))
 
 
@@ -257,4 +280,8 @@ DIALECT = Dialect(
     present=without_server_meta,
     open=open_site,
     template=_template,
+    group=GROUP,
+    faces={"athenahealth_fhir": FHIR_BASE},
+    failure=_failure,
+    target=_target,
 )

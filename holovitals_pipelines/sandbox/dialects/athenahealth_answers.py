@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from holovitals_pipelines.fhir.exact import write_document
+from holovitals_pipelines.sandbox.edits import edit_row
 from holovitals_pipelines.sandbox.facts.athenahealth import PRACTICE
+from holovitals_pipelines.sandbox.protocols.pages import page_fault_of
 from holovitals_pipelines.sandbox.site import Site
 
 Row = TypeVar("Row")
@@ -45,13 +47,18 @@ def listing(
         offset, limit = window(site, request)
     except ValueError:
         return answered({"error": "The data provided is invalid."}, 400)
+    fault = page_fault_of(request.scope)
+    if fault.edit is not None and offset < len(rows) and isinstance(number := rows[offset], int):
+        edit_row(site, number, fault.edit)
+        rows = [row for row in rows if not isinstance(row, int) or site.records.body(row) is not None]
+    first = max(0, offset - fault.repeat_rows)
     envelope: dict[str, Any] = {"totalcount": len(rows)} if counted else {}
     for link, at in (("next", offset + limit), ("previous", offset - limit)):
         if 0 <= at < len(rows):
             kept = [(key, value) for key, value in request.query_params.multi_items() if key not in ("limit", "offset")]
             query = urlencode([*kept, ("limit", str(limit)), ("offset", str(at))])
             envelope[link] = f"/v1/{PRACTICE}/{request.path_params['path']}?{query}"
-    shown = b",".join(map(show, rows[offset : offset + limit]))
+    shown = b",".join(map(show, rows[first : offset + limit]))
     head = orjson.dumps(envelope)[:-1] + (b"," if envelope else b"")
     return Response(head + b'"%s":[%s]}' % (name.encode(), shown), media_type="application/json")
 

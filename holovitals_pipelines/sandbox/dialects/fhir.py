@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute, Route
 from holovitals_pipelines.sandbox.clock import instant
 from holovitals_pipelines.sandbox.dialects.fhir_export import export_of
 from holovitals_pipelines.sandbox.protocols import bulk, search
+from holovitals_pipelines.sandbox.protocols.binary import as_itself
 from holovitals_pipelines.sandbox.protocols.outcomes import (
     FHIR_JSON,
     fhir_response,
@@ -150,7 +151,8 @@ def open_site(site: Site) -> list[BaseRoute]:
             return refusal(404, "not-found", f"there is no such {kind}")
         if records.body(number) is None:
             return refusal(410, "deleted", f"the {kind} was deleted", _etag(site, number))
-        return shown(number, request)
+        alone = as_itself(request, records.body(number) or b"{}") if kind == "Binary" else None
+        return alone or shown(number, request)
 
     async def read_version(request: Request) -> Response:
         kind = request.path_params["kind"]

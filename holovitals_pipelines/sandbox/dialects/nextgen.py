@@ -17,6 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from holovitals_pipelines.sandbox.dialects.nextgen_fhir import ENTERPRISE as FHIR_BASE
+from holovitals_pipelines.sandbox.dialects.nextgen_fhir import GROUP, OFFICE, fhir_routes
 from holovitals_pipelines.sandbox.dialects.nextgen_items import Item, View, twin
 from holovitals_pipelines.sandbox.dialects.nextgen_odata import BadQueryError, conditions, count, is_guid
 from holovitals_pipelines.sandbox.dialects.nextgen_persons import (
@@ -25,6 +27,7 @@ from holovitals_pipelines.sandbox.dialects.nextgen_persons import (
     change_person,
     create_person,
 )
+from holovitals_pipelines.sandbox.edits import edit_row
 from holovitals_pipelines.sandbox.facts.nextgen import (
     API_VERSION,
     BAD_QUERY,
@@ -40,6 +43,8 @@ from holovitals_pipelines.sandbox.facts.nextgen import (
     NOT_A_GUID,
     PRACTICE,
 )
+from holovitals_pipelines.sandbox.protocols.outcomes import fhir_template
+from holovitals_pipelines.sandbox.protocols.pages import page_fault_of
 from holovitals_pipelines.sandbox.site import Dialect, Expiring, Site
 from holovitals_pipelines.sandbox.splice import with_members, without_server_meta
 
@@ -112,12 +117,23 @@ class _Desk:
     def chart(self, request: Request, kind: str) -> Sequence[int]:
         person = request.path_params["id"]
         self.number("Patient", person)
-        return self.site.records.live(kind, self.site.records.in_chart(kind, person))
+        return self.living(request, kind, self.site.records.in_chart(kind, person))
+
+    def living(self, request: Request, kind: str, numbers: Sequence[int]) -> Sequence[int]:
+        """What is left of these; the first on the page may be edited by somebody just now."""
+        records, fault = self.site.records, page_fault_of(request.scope)
+        found = list(records.live(kind, numbers))
+        if fault.edit is not None and found:
+            edit_row(self.site, found[min(count(request.query_params.get("$skip"), 0), len(found) - 1)], fault.edit)
+            found = list(records.live(kind, found))
+        return found
 
 
 def open_site(site: Site) -> list[BaseRoute]:
     """The routes of the API and of its token endpoint."""
     desk = _Desk(site, Expiring(site.clock), Expiring(site.clock))
+    site.own_tokens.append(desk.tokens.forget_all)
+    site.own_sessions.append(desk.sessions.forget_all)
     seen: dict[tuple[int, str], tuple[int, Item | None]] = {}
 
     def booking(view: View, number: int) -> Item | None:
@@ -189,7 +205,7 @@ def open_site(site: Site) -> list[BaseRoute]:
 
     async def appointments(request: Request) -> Response:
         view = desk.view(request)
-        living = site.records.live("Encounter", site.records.in_order("Encounter"))
+        living = desk.living(request, "Encounter", site.records.in_order("Encounter"))
         return _list(site, request, bookings(view, living), BOOKING_MEMBERS)
 
     async def appointment(request: Request) -> Response:
@@ -232,6 +248,7 @@ def open_site(site: Site) -> list[BaseRoute]:
     ]
     return [
         Route(TOKEN, token, methods=["POST"]),
+        *fhir_routes(site),
         *(Route(f"{BASE}/{path}", partial(_answered, endpoint), methods=methods) for path, endpoint, methods in routes),
     ]
 
@@ -263,12 +280,13 @@ def _list(site: Site, request: Request, rows: Sequence[Item], members: Sequence[
     skipped = count(query.get("$skip"), 0)
     left = found[skipped:][: count(query.get("$top"), total)]
     page = left[: site.settings.page_rows]
+    again = found[max(0, skipped - page_fault_of(request.scope).repeat_rows) : skipped]
     further = None
     if len(page) < len(left):
         path = request.url.path.removeprefix(BASE)
         further = f"{INNER_API}{path}?$skip={skipped if site.settings.cyclic_pages else skipped + len(page)}"
     counted = total if query.get("$inlinecount") == "allpages" else None
-    return _json({"items": page, "nextPageLink": further, "count": counted})
+    return _json({"items": [*again, *page], "nextPageLink": further, "count": counted})
 
 
 def _told(body: bytes) -> Mapping[str, Any]:
@@ -290,11 +308,27 @@ def _json(answer: object, status: int = 200, headers: Mapping[str, str] | None =
     return Response(_pretty(answer), status, known, media_type="application/json")
 
 
+def _failure(status: int, words: str, headers: dict[str, str]) -> Response:
+    """unverified: how NextGen words a failure; its refusals have a `message` (recorded)."""
+    return _json({"message": words}, status, headers)
+
+
+def _target(site: Site, path: str, body: bytes) -> tuple[str, str] | None:
+    folder, _, rest = path.partition("/")
+    identity = rest.partition("/")[0]
+    if folder == "appointments":
+        return "Encounter", twin(identity)
+    return ("Patient", identity) if folder == "persons" and identity else None
+
+
 _WORDS = frozenset({"persons", "appointments", "chart", "encounters", "documents", "lookup", "users", "me"})
 _PLAIN = _WORDS | {"cancel", "kept", "login-defaults", "nge-oauth", "nge-api", "api", "token"}
 
 
 def _template(path: str) -> str:
+    shown, fhir, resource = path.partition("fhir/r4/")
+    if fhir:
+        return f"{shown}{fhir}{fhir_template(resource)}"
     return "/".join(part if part in _PLAIN else "{id}" for part in path.split("/"))
 
 
@@ -305,4 +339,8 @@ DIALECT = Dialect(
     present=without_server_meta,
     open=open_site,
     template=_template,
+    group=GROUP,
+    faces={"nextgen_fhir": FHIR_BASE, "nextgen_office_fhir": OFFICE},
+    failure=_failure,
+    target=_target,
 )

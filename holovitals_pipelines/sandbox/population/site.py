@@ -80,7 +80,7 @@ def site(provider: str, seed: int) -> Site:
         seed=seed,
         make_id=make_id,
         mrn_system=_MRN_SYSTEMS.get(provider, f"urn:holovitals:sandbox:{provider}:mrn"),
-        binary_only=provider == "epic",
+        binary_only=provider in ("epic", "cerner"),
         organizations=tuple(ids[:ORGANIZATIONS]),
         practitioners=tuple(ids[ORGANIZATIONS : ORGANIZATIONS + PRACTITIONERS]),
         locations=tuple(ids[ORGANIZATIONS + PRACTITIONERS :]),

@@ -18,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from holovitals_pipelines.sandbox.clock import instant
-from holovitals_pipelines.sandbox.protocols.outcomes import fhir_response, origin, refusal
+from holovitals_pipelines.sandbox.faults import BULK_ERRORS
+from holovitals_pipelines.sandbox.protocols.outcomes import fhir_response, issue, origin, outcome, refusal
 from holovitals_pipelines.sandbox.records import Records
 from holovitals_pipelines.sandbox.site import Site
 
@@ -98,6 +99,10 @@ class Exports:
     def is_running(self, key: str) -> bool:
         return any(export.key == key for export in self.running.values())
 
+    def is_unfinished(self, key: str) -> bool:
+        """Whether the files of one are still being made."""
+        return any(export.key == key and export.polls_left > 0 for export in self.running.values())
+
 
 def split_files(
     records: Records, kind: str, numbers: Sequence[int], rows_a_file: int, extra: Sequence[bytes] = ()
@@ -118,8 +123,11 @@ def deletion_bundle(keys: Sequence[str]) -> bytes:
     return orjson.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 
 
-def status_answer(site: Site, identity: str, request: Request, files_base: str, retry_after: str) -> Response:
-    """202 while polls are left, then the manifest; 404 for what was finished or never was."""
+def status_answer(
+    site: Site, identity: str, request: Request, files_base: str, retry_after: str, progress: str | None = None
+) -> Response:
+    """202 while polls are left, then the manifest; 404 for what was finished or never was. `progress`: what is said of
+    it meanwhile; None: how often it was asked for."""
     export = site.exports.running.get(identity)
     if export is None:
         return refusal(404, "not-found", "there is no such export")
@@ -127,13 +135,14 @@ def status_answer(site: Site, identity: str, request: Request, files_base: str, 
     if export.polls_left > 0:
         export.polls_left -= 1
         return Response(
-            status_code=202, headers={"X-Progress": f"{export.polls} polls so far", "Retry-After": retry_after}
+            status_code=202,
+            headers={"X-Progress": progress or f"{export.polls} polls so far", "Retry-After": retry_after},
         )
     url = f"{origin(request)}{files_base}/{identity}"
     manifest: dict[str, Any] = {
         "transactionTime": instant(export.transaction_ms),
         "request": export.request_url,
-        "requiresAccessToken": site.tokens is not None,
+        "requiresAccessToken": site.tokens is not None or "authorization" in request.headers,
         "output": [{"type": f.kind, "url": f"{url}/{f.name}", "count": f.count} for f in export.files],
         "deleted": [{"type": "Bundle", "url": f"{url}/deleted.ndjson", "count": len(export.deleted)}]
         * bool(export.deleted),
@@ -149,6 +158,9 @@ def file_answer(site: Site, identity: str, name: str, request: Request) -> Respo
         return refusal(404, "not-found", "there is no such export")
     if name == "deleted.ndjson" and export.deleted:
         return Response(b"".join(line + b"\n" for line in export.deleted), media_type=NDJSON)
+    if name == BULK_ERRORS:
+        line = outcome(issue("error", "exception", "the sandbox was told to fail in part"))
+        return Response(line + b"\n", media_type=NDJSON)
     file = next((file for file in export.files if file.name == name), None)
     if file is None:
         return refusal(404, "not-found", "there is no such file")

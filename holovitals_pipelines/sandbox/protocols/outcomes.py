@@ -36,7 +36,7 @@ def origin(request: Request) -> str:
 
 
 _WORDS = {"metadata", "_history", "_search", "oauth2", "token", "bulk", "status", "files", ".well-known"}
-_WORDS |= {"smart-configuration", "api", "FHIR", "R4", "r4"}
+_WORDS |= {"smart-configuration", "api", "FHIR", "R4", "r4", "bulk-export", "jobs", "storage", "oauth"}
 _TYPE = re.compile(r"[A-Z][A-Za-z]+\Z")
 
 

@@ -5,12 +5,13 @@ The law: a page's link can be asked again and gives the same place in the same l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
-from holovitals_pipelines.sandbox.edits import edit_row
+from holovitals_pipelines.sandbox.edits import Edit, edit_row
 from holovitals_pipelines.sandbox.protocols.outcomes import outcome
 from holovitals_pipelines.sandbox.site import Session, Site
 
@@ -20,16 +21,31 @@ PAGE_FAULT = "holovitals.page_fault"
 
 @dataclass(frozen=True, slots=True)
 class PageFault:
-    """`repeat_rows` of the page before come again; `edit` ("update", "delete") happens to this page's first row."""
+    """`repeat_rows` of the page before come again; `edit` happens to this page's first row."""
 
     repeat_rows: int = 0
-    edit: str | None = None
+    edit: Edit | None = None
 
 
-def bundle_page(site: Site, session: Session, position: int, base_url: str, next_url: str, fault: PageFault) -> bytes:
+def page_fault_of(scope: MutableMapping[str, Any]) -> PageFault:
+    """What the request's page suffers; nothing, where no fault says otherwise."""
+    found: PageFault = scope.get(PAGE_FAULT, PageFault())
+    return found
+
+
+def bundle_page(
+    site: Site,
+    session: Session,
+    position: int,
+    base_url: str,
+    next_url: str,
+    fault: PageFault,
+    previous_url: str | None = None,
+) -> bytes:
     """The page from `position`: up to `session.count` rows, fewer where a post-filter or a deletion took some away.
 
-    `next_url` is the link without the position; it is written only while rows are left to look at.
+    `next_url` is the link without the position; it is written only while rows are left to look at. `previous_url`
+    likewise, by servers that lead back.
     """
     records, kind = site.records, session.kind
     if fault.edit is not None and position < len(session.numbers):
@@ -49,6 +65,8 @@ def bundle_page(site: Site, session: Session, position: int, base_url: str, next
     links: list[dict[str, str]] = [{"relation": "self", "url": f"{base_url}/{kind}{session.self_query}"}]
     if end < len(session.numbers):
         links.append({"relation": "next", "url": f"{next_url}{end}"})
+    if previous_url is not None and position:
+        links.append({"relation": "previous", "url": f"{previous_url}{max(0, position - session.count)}"})
     total = b"" if session.total is None else b'"total":%d,' % session.total
     return b'{"resourceType":"Bundle","type":"searchset",%s"link":%s%s}' % (
         total,

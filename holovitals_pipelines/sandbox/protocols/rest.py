@@ -14,7 +14,7 @@ from starlette.routing import Route
 from holovitals_pipelines.sandbox.clock import instant
 from holovitals_pipelines.sandbox.protocols import bulk, search
 from holovitals_pipelines.sandbox.protocols.outcomes import fhir_response, origin
-from holovitals_pipelines.sandbox.protocols.pages import PAGE_FAULT, PageFault, bundle_page, split_session_token
+from holovitals_pipelines.sandbox.protocols.pages import bundle_page, page_fault_of, split_session_token
 from holovitals_pipelines.sandbox.site import Session, Site
 
 
@@ -87,7 +87,7 @@ async def answer_search(
             name = site.sessions.keep(started, site.settings.session_seconds)
     except ValueError:
         return invalid
-    fault = request.scope.get(PAGE_FAULT, PageFault())
+    fault = page_fault_of(request.scope)
     base_url = origin(request) + base
     return fhir_response(bundle_page(site, found, position, base_url, f"{base_url}/{kind}?session={name}.", fault))
 
@@ -109,7 +109,10 @@ def group_of_all(site: Site, identity: str) -> Response:
     return fhir_response(orjson.dumps(group))
 
 
-def capability_statement(site: Site, software: dict[str, str], resources: Sequence[dict[str, Any]]) -> Response:
+def capability_statement(
+    site: Site, software: dict[str, str], resources: Sequence[dict[str, Any]], **more: Any
+) -> Response:
+    """The server's CapabilityStatement; `more` are members of its own."""
     statement = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -119,6 +122,7 @@ def capability_statement(site: Site, software: dict[str, str], resources: Sequen
         "software": software,
         "fhirVersion": "4.0.1",
         "format": ["json"],
+        **more,
         "rest": [{"mode": "server", "resource": resources}],
     }
     return fhir_response(orjson.dumps(statement))

@@ -19,6 +19,7 @@ Test = Callable[[dict[str, Any]], bool]
 
 DATES: dict[tuple[str, str], tuple[str, ...]] = {
     ("AllergyIntolerance", "date"): ("recordedDate",),
+    ("Appointment", "date"): ("start",),
     ("Condition", "recorded-date"): ("recordedDate",),
     ("Condition", "onset-date"): ("onsetDateTime", "onsetPeriod"),
     ("Condition", "abatement-date"): ("abatementDateTime", "abatementPeriod"),
@@ -47,6 +48,8 @@ STRINGS: dict[str, tuple[str, ...]] = {
     "address-state": ("address.state",),
     "address-postalcode": ("address.postalCode",),
     "telecom": ("telecom.value",),
+    "phone": ("telecom.value",),
+    "email": ("telecom.value",),
 }
 REFERENCES = {
     "encounter": ("encounter", "context.encounter"),

@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 from joserfc import jwt
@@ -48,6 +48,10 @@ class TokenPolicy:
     times_required: bool = False
     """Epic's extra rules: iat and nbf not in the future, exp at most 5 minutes after them, jti at most 151 long."""
     describe: bool = True
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    """Client id → secret, of clients that say who they are by HTTP Basic instead of an assertion."""
+    told: Callable[[RefusedError], tuple[int, str]] | None = None
+    """The status and the OAuth error by which a refusal is told; None: its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,11 @@ class Issued:
 class RefusedError(Exception):
     """The token request is refused with an OAuth error code."""
 
-    def __init__(self, error: str, reason: str) -> None:
+    def __init__(self, error: str, reason: str, status: int = 400) -> None:
         super().__init__(reason)
         self.error = error
         self.reason = reason
+        self.status = status
 
 
 def read_clients(path_bytes: bytes) -> list[Client]:
@@ -90,14 +95,14 @@ class TokenService:
         try:
             if form.get("grant_type") != "client_credentials":
                 raise RefusedError("unsupported_grant_type", "grant_type must be client_credentials")
-            if form.get("client_assertion_type") != ASSERTION_TYPE:
-                raise RefusedError("invalid_client", "client_assertion_type must be jwt-bearer")
-            client_id = self._check(form.get("client_assertion", ""), token_url)
+            client_id = self._by_secret(request) if self._has_secret(request) else self._by_assertion(form, token_url)
             text, grants = self.policy.grant(form.get("scope"))
         except RefusedError as refused:
             description = refused.reason if self.policy.describe else None
             request.scope["holovitals.note"] = refused.reason
-            return JSONResponse({"error": refused.error, "error_description": description}, 400)
+            told = self.policy.told
+            status, error = told(refused) if told is not None else (refused.status, refused.error)
+            return JSONResponse({"error": error, "error_description": description}, status)
         token = secrets.token_urlsafe(32)
         lifetime = self.policy.lifetime_seconds
         self._issued[token] = Issued(client_id, grants, self._clock.now_ms() + lifetime * 1000)
@@ -112,6 +117,34 @@ class TokenService:
 
     def revoke_all(self) -> None:
         self._issued.clear()
+
+    def forget_key(self, kid: str) -> None:
+        """As after a rotation at the vendor: assertions signed by the key, and its tokens, are no longer taken."""
+        self._clients = {
+            name: replace(client, keys=tuple(key for key in client.keys if key.get("kid") != kid))
+            for name, client in self._clients.items()
+        }
+        self.revoke_all()
+
+    def _has_secret(self, request: Request) -> bool:
+        return bool(self.policy.secrets) and request.headers.get("authorization", "").lower().startswith("basic ")
+
+    def _by_secret(self, request: Request) -> str:
+        """The client's id by HTTP Basic. Raises RefusedError."""
+        try:
+            sent = base64.b64decode(request.headers["authorization"][6:], validate=True).decode()
+        except ValueError:
+            sent = ""
+        client_id, _, secret = (unquote(part) for part in sent.partition(":"))
+        if not client_id or self.policy.secrets.get(client_id) != secret:
+            raise RefusedError("invalid_client", "the client or its secret is not known", 401)
+        return client_id
+
+    def _by_assertion(self, form: Mapping[str, str], token_url: str) -> str:
+        """The client's id by a signed assertion. Raises RefusedError."""
+        if form.get("client_assertion_type") != ASSERTION_TYPE:
+            raise RefusedError("invalid_client", "client_assertion_type must be jwt-bearer")
+        return self._check(form.get("client_assertion", ""), token_url)
 
     def _check(self, assertion: str, token_url: str) -> str:
         """The client's id. Raises RefusedError."""

@@ -14,6 +14,13 @@ from holovitals_pipelines.store.tables.decisions import (
     sync_conflict,
     sync_conflict_field,
 )
+from holovitals_pipelines.store.tables.identity import (
+    patient_apart,
+    patient_history,
+    patient_identifier,
+    patient_member,
+    patient_proposal,
+)
 from holovitals_pipelines.store.tables.integration import (
     field_mapping,
     hl7_message,
@@ -69,6 +76,11 @@ __all__ = [
     "metadata",
     "outbox",
     "patient",
+    "patient_apart",
+    "patient_history",
+    "patient_identifier",
+    "patient_member",
+    "patient_proposal",
     "provider_latency",
     "quality_result",
     "quarantine",

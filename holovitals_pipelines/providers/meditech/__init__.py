@@ -1,0 +1,1 @@
+"""MEDITECH: HL7 v2 in both directions."""
