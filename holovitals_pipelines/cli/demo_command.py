@@ -39,7 +39,7 @@ def demo(
     is told.
 
     ```
-    holovitals demo                                  # a synthetic population at two vendors
+    holovitals demo                                  # a synthetic population at eight vendors
     holovitals demo --patients 500 --provider epic   # more patients, one vendor
     holovitals demo --data export.ndjson.gz          # your own synthetic or test data
     ```
@@ -93,6 +93,7 @@ def sandbox(
     """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.
 
     Declare their addresses in connections.yaml and sync them like real ones. They fail on demand (`/_sandbox/faults`).
+    Vendors that know no access without credentials demand theirs, the same for everybody (docs/connections.md).
     With `--demo` they go on from where `holovitals demo` ended, demand its credentials, and keep what is written.
 
     ```

@@ -58,12 +58,6 @@ def test_a_wrong_entry_is_reported_with_connection_and_field(
     explained(run("sync"), "settings.connections_invalid", "connections.yaml", *words)
 
 
-def test_a_vendor_without_an_adapter_is_refused_with_the_choice_there_is(home: Path, run: Run) -> None:
-    declare(home, OPEN | {"provider": "cerner"})
-    explained(run("sync"), "provider.unknown", "connection clinic", "cerner")
-    explained(run("connections", "test", "clinic"), "provider.unknown", "cerner")
-
-
 def test_a_missing_key_file_is_named(home: Path, run: Run, guarded: GuardedVendor) -> None:
     declare(home, guarded.connection(keys=[{"file": "/nowhere/key.json"}]))
     explained(run("sync"), "settings.secret_missing", "/nowhere/key.json", "No such file")
@@ -117,7 +111,7 @@ def test_the_demo_refuses_a_home_with_real_connections_and_leaves_them_alone(hom
 
 
 def test_the_demo_refuses_an_unknown_vendor_and_data_that_is_not_there(run: Run) -> None:
-    for arguments in (("--provider", "cerner"), ("--data", "/nowhere.ndjson")):
+    for arguments in (("--provider", "nobody"), ("--data", "/nowhere.ndjson")):
         ended = run("demo", *arguments)
         assert ended.exit_code == 2 and "Traceback" not in ended.output
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import yaml
 
+from holovitals_pipelines.cli.demo.scenes import WITHOUT_FHIR
 from tests.end_to_end.commands import Ended, holovitals, start
 from tests.end_to_end.stored import rows
 
@@ -31,6 +32,12 @@ SCENES = {
     ("fhir", "update_meets_delete"),
     ("fhir", "undone"),
     ("fhir", "delete_there"),
+    ("cerner", "edit_there"),
+    ("cerner", "edit_here"),
+    ("eclinicalworks", "edit_there"),
+    ("eclinicalworks", "edit_here_in_its_own_form"),
+    *((vendor, "edit_there_in_its_own_form") for vendor in WITHOUT_FHIR),
+    *((vendor, "edit_here_in_its_own_form") for vendor in WITHOUT_FHIR),
 }
 PEOPLE_DECIDE = """
 version: "test-1"
@@ -79,6 +86,7 @@ def test_it_ends_well_and_tells_every_line_of_its_story(demos: Demos) -> None:
         "a standing difference, listed as read only",
         "created there again, under a new id",
         "0 writes in the vendor's request log",
+        "patients are equal at both stores",
         "linked records are equal at both stores (held conflicts: 1)",
         "linked records are equal at both stores (standing differences: 1)",
         "signed heads verified; every record is what the log says",
@@ -155,8 +163,7 @@ def test_the_vendors_can_be_started_again_as_the_demo_left_them(demos: Demos) ->
     serving = start(demos.home, "sandbox", "--demo", "--port", "0")
     try:
         assert serving.stdout is not None
-        shown = [serving.stdout.readline() for _ in range(3)]
-        base = shown[1].split()[1]
+        base = next(line.split()[1] for line in serving.stdout if line.startswith("fhir: "))
         declared = yaml.safe_load((demos.home / "connections.yaml").read_text(encoding="utf-8"))
         assert base in {connection["base_url"] for connection in declared["connections"]}
         [(identity,)] = rows(

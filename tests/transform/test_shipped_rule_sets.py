@@ -296,13 +296,14 @@ def test_an_appointment_in_a_zone_that_is_not_known_is_refused() -> None:
         ]
 
 
-def test_an_hour_that_clocks_show_twice_is_refused_for_an_appointment_and_taken_for_a_time_of_change() -> None:
+def test_an_hour_that_clocks_show_twice_is_never_guessed() -> None:
     item = {"appointmentid": 1, "patientid": 71, "appointmentstatus": "f", "date": "11/02/2025", "starttime": "01:30"}
     found = refused(Provider.ATHENAHEALTH, "Appointment", {"site": SITE, "item": item})
     assert ("start_eastern", "ambiguous_time") in found
     changed = {**item, "starttime": "09:30", "lastmodified": "11/02/2025 01:30:00"}
-    made = fine(Provider.ATHENAHEALTH, "Appointment", {"site": SITE, "item": changed})
-    assert made["meta"]["lastUpdated"] == "2025-11-02T01:30:00-05:00"
+    assert refused(Provider.ATHENAHEALTH, "Appointment", {"site": SITE, "item": changed}) == [
+        ("last_updated", "ambiguous_time")
+    ]
 
 
 def test_a_patient_missed_is_not_one_who_cancelled() -> None:

@@ -71,7 +71,7 @@ def _meditech(keys: Keys, running: RunningSandbox) -> Declared:
 
 
 def _eclinicalworks(keys: Keys, running: RunningSandbox) -> Declared:
-    return {"auth": keys.signed(), "read": {"group": running.groups["eclinicalworks"]}}
+    return {"auth": keys.signed(), "read": {"group": running.groups["eclinicalworks"], "mode": "bulk"}}
 
 
 def _allscripts(keys: Keys, running: RunningSandbox) -> Declared:
