@@ -43,8 +43,9 @@ format: $(VENV)/.dev ## format the code
 bench: $(VENV)/.dev ## measure resources per CPU-second and peak memory, beside baselines
 	@$(RUN)/python -m benchmarks $(ARGS)
 
-proof: $(VENV)/.dev ## prove the sync protocol: simulated vendors, crashes, mutants; writes docs/proof.md
+proof: $(VENV)/.dev ## prove the sync protocol: simulated vendors, crashes, mutants; writes docs/proof.md; the tests' long forms
 	@$(RUN)/python -m proof --write docs/proof.md $(ARGS)
+	@$(RUN)/pytest -n auto --maxprocesses 4 --dist loadfile --long
 
 lock: $(VENV)/.dev ## compile the dependency locks anew
 	$(RUN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

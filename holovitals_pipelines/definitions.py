@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from holovitals_pipelines.orchestration.assembly import assemble
+from holovitals_pipelines.orchestration.assembly import assembled
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return assemble()
+    return assembled()

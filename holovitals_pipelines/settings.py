@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.urls import redacted
 
 
 class Settings(BaseSettings):
@@ -29,12 +30,60 @@ class Settings(BaseSettings):
     landing_url: Annotated[
         str | None, Field(description="landing zone; default: a folder in the home folder; s3://… otherwise")
     ] = None
+    executor: Annotated[
+        Literal["in_process", "celery"],
+        Field(description="who does the steps of Dagster's runs: the run itself, or any `holovitals celery-worker`"),
+    ] = "in_process"
+    broker_url: Annotated[
+        str | None, Field(description="what Celery's workers take steps from: redis://… or rediss://…")
+    ] = None
+    broker_silence_seconds: Annotated[
+        int, Field(ge=3, description="a step whose Celery worker is silent this long is given to another one")
+    ] = 60
+    dagster_database_url: Annotated[
+        str | None, Field(description="Dagster's own history; default: SQLite in its folder; postgresql://… otherwise")
+    ] = None
+    scratch: Annotated[
+        Path | None,
+        Field(description="this machine's folder for what does not fit memory; default: in the home folder"),
+    ] = None
     connections_file: Annotated[Path | None, Field(description="default: connections.yaml in the home folder")] = None
     policy_file: Annotated[
         Path | None, Field(description="conflict policy; default: policy.yml in the home folder, if it is there")
     ] = None
     severity_file: Annotated[
         Path | None, Field(description="severity matrix; default: severity.yml in the home folder, if it is there")
+    ] = None
+    quality_file: Annotated[
+        Path | None, Field(description="quality thresholds; default: quality.yml in the home folder, if it is there")
+    ] = None
+    api_requests_per_second: Annotated[float, Field(gt=0, description="HTTP API: calls a token may make a second")] = (
+        50.0
+    )
+    api_burst: Annotated[int, Field(ge=1, description="HTTP API: calls a token may make at once")] = 200
+    api_max_body_bytes: Annotated[
+        int, Field(ge=1024, description="HTTP API: the largest body that is taken, webhooks among them")
+    ] = 16 * 1024 * 1024
+    api_body_seconds: Annotated[
+        float, Field(gt=0, description="HTTP API: how long a call's body may take to arrive (webhooks: as registered)")
+    ] = 30.0
+    api_open_metrics: Annotated[
+        bool, Field(description="HTTP API: /metrics asks for no token; it holds counts only")
+    ] = True
+    api_least_free_bytes: Annotated[
+        int, Field(ge=0, description="HTTP API: /readyz says no when the home's disk has less room")
+    ] = 256 * 1024 * 1024
+    api_url: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://\S+$",
+            description="where people open the HTTP API and its pages; Dagster's assets link there (`holovitals up` "
+            "knows by itself)",
+        ),
+    ] = None
+    lab_url: Annotated[
+        str | None,
+        Field(pattern=r"^https?://\S+$", description="where people open JupyterLab, as https://…/lab; linked likewise"),
     ] = None
     batch_rows: Annotated[int, Field(ge=100, description="resources handled at a time; bounds memory")] = 10_000
     batch_bytes: Annotated[int, Field(ge=100_000, description="bytes of bodies handled at a time")] = 24 * 1024 * 1024
@@ -51,9 +100,60 @@ class Settings(BaseSettings):
     identity_threshold: Annotated[
         float, Field(ge=0.5, lt=1, description="probability from which two patients are proposed as one person")
     ] = 0.9
+    notify_url: Annotated[
+        str | None, Field(description="who is told that a job has ended, if the job asks for it: https://…")
+    ] = None
+    notify_secret_file: Annotated[
+        Path | None, Field(description="file with the secret notifications are signed with: whsec_…")
+    ] = None
+    notify_allow_private: Annotated[
+        bool, Field(description="notifications may go to this machine and its network, and without TLS")
+    ] = False
+    queue_ageing_seconds: Annotated[
+        int, Field(ge=1, description="a job that waits so long rises by one class of priority")
+    ] = 600
     lease_seconds: Annotated[
         int, Field(ge=5, description="a job whose worker is silent this long may be taken over")
     ] = 60
+
+    secret_key_file: Annotated[
+        Path | None,
+        Field(description="key that webhook secrets are sealed with; default: secrets.key in the home folder"),
+    ] = None
+    webhook_handlers: Annotated[
+        str | None, Field(description="Python module with HANDLERS for webhook events; see docs/webhooks.md")
+    ] = None
+
+    worker_parallel: Annotated[int, Field(ge=1, le=64, description="jobs that `holovitals worker` does at once")] = 2
+    worker_poll_seconds: Annotated[
+        float, Field(ge=0.01, le=10, description="how often the worker looks whether anything was stored")
+    ] = 0.1
+    worker_grace_seconds: Annotated[
+        float,
+        Field(ge=0, description="a worker that is told to stop gives its jobs so long to end, then hands them back"),
+    ] = 20.0
+    connection_wait_seconds: Annotated[
+        float, Field(ge=0, description="a Dagster run waits so long for a connection where another job is at work")
+    ] = 900.0
+    sensor_wait_seconds: Annotated[
+        float,
+        Field(ge=0, le=45, description="where no worker runs, the queue's sensor waits so long for a job to come"),
+    ] = 18.5
+    retention_event_days: Annotated[
+        int,
+        Field(
+            ge=400, description="webhook events that have ended, and dropped files that were taken, are kept so long"
+        ),
+    ] = 400
+    statistics_cron: Annotated[
+        str, Field(description="when Dagster publishes the statistics, beside the ends of jobs; empty: never")
+    ] = "7 * * * *"
+    retention_cron: Annotated[str, Field(description="when Dagster removes what is old; empty: never")] = "40 3 * * *"
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Dagster's history is where several machines reach it."""
+        return self.dagster_database_url is not None
 
     @property
     def root(self) -> Path:
@@ -77,8 +177,8 @@ class Settings(BaseSettings):
 
     @property
     def scratch_folder(self) -> Path:
-        """Where DuckDB may spill; it can hold health data, so it lies on the home's volume and is emptied at start."""
-        return self.root / "scratch"
+        """Where DuckDB may spill; it can hold health data. A home that machines share is too slow for it."""
+        return self.scratch.expanduser().resolve() if self.scratch else self.root / "scratch"
 
     @property
     def resolved_connections_file(self) -> Path:
@@ -89,20 +189,17 @@ class Settings(BaseSettings):
         """Where the audit log's signed heads are kept, outside the store."""
         return self.root / "audit"
 
+    @property
+    def resolved_secret_key_file(self) -> Path:
+        return self.secret_key_file or self.root / "secrets.key"
+
     def redacted_database_url(self) -> str:
         """The database URL without its password, for people to look at."""
         return redacted(self.resolved_database_url)
 
 
-def redacted(url: str) -> str:
-    """A URL without password and without query, which can hold one as well; a plain path stays as it is."""
-    scheme, divider, rest = url.partition("://")
-    if not divider:
-        return url
-    rest, question, _ = rest.partition("?")
-    credentials, at, place = rest.rpartition("@")
-    user = f"{credentials.partition(':')[0]}:…@" if at else ""
-    return f"{scheme}://{user}{place}{'?…' if question else ''}"
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Each step of a run reads the file; libyaml's parser is the faster one, where PyYAML has it."""
 
 
 class ConnectionsFile(BaseModel):
@@ -119,7 +216,7 @@ def load_connections(path: Path) -> list[ConnectionConfig]:
     if not path.exists():
         return []
     try:
-        parsed = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        parsed = yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader) or {}  # noqa: S506 it is one of the two safe ones
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from the real thing: the demo on a terminal, the Dagster UI, the notebooks.
+"""Makes the pictures of the README from the real thing: the demo on a terminal, Dagster's UI, notebooks, dashboard.
 
     .venv/bin/python scripts/screenshots.py            # into docs/images, from a demo in a temporary home
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +21,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import nbformat
 from nbclient import NotebookClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -36,9 +38,16 @@ FLAGS = [
 ]  # fmt: skip
 WIDTH = 1400
 COLUMNS = 112
-NOTEBOOKS = {"01_sync_overview": "notebook", "02_conflicts": "notebook-conflicts"}
-"""Notebooks, and what their pictures are called."""
-LARGEST = 300_000
+NOTEBOOKS = {
+    "01_sync_overview": ("notebook", 1400),
+    "02_conflicts": ("notebook-conflicts", 1900),
+    "06_patient_360": ("notebook-patient", 1700),
+}
+"""Notebooks, what their pictures are called, and how tall they are."""
+REVIEW = "04_review"
+LEFT_OUT = ("cerner:", "allscripts:", "nextgen:", "athenahealth:", "eclinicalworks:")
+"""Vendors of the demo that its picture has no room for."""
+LARGEST = 250_000
 """Bytes; a README should load at once."""
 
 
@@ -53,14 +62,18 @@ def main() -> None:
         home = (options.home or Path(scratch) / "home").resolve()
         os.environ["HOLOVITALS_HOME"] = str(home)
         summary = run_demo(options.patients) if options.home is None else None
-        notebooks = {picture: execute_notebook(home, Path(scratch), name) for name, picture in NOTEBOOKS.items()}
+        notebooks = {name: execute_notebook(home, Path(scratch), name) for name in NOTEBOOKS}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             if summary is not None:
                 picture_summary(browser, options.into, summary)
-            for picture, notebook in notebooks.items():
-                picture_notebook(browser, options.into / f"{picture}.png", notebook)
+            for name, notebook in notebooks.items():
+                picture, tall = NOTEBOOKS[name]
+                picture_notebook(browser, options.into / f"{picture}.png", notebook, tall)
+            picture_review(browser, options.into / "review.png", Path(scratch))
             picture_dagster(browser, options.into)
+            picture_quality(browser, options.into / "quality.png")
+            picture_dashboard(browser, options.into)
             browser.close()
     for picture in sorted(options.into.glob("*.png")):
         size = picture.stat().st_size
@@ -83,21 +96,24 @@ def run_demo(patients: int) -> str:
 
 def the_story(lines: list[str]) -> Iterator[Text]:
     """What was done and what came of it, under the titles of the passes; not their tables, and neither a folder nor the
-    pace of this machine."""
+    pace of this machine. Of the eight vendors those that differ the most: the picture would be a yard long."""
+    told = True
     for line in map(Text.from_ansi, lines):
         line.rstrip()
         title = re.match(r"\d+\. [^(]+", line.plain)
         if title:
             yield Text()
             yield line[: title.end()]
-        elif line.plain.startswith(("✎", "✓", "    →", "      look")):
+        elif line.plain.startswith(("✎", "✓")):
+            told = not line.plain[2:].startswith(LEFT_OUT)
+        if told and line.plain.startswith(("✎", "✓", "    →", "      look")):
             yield line
 
 
 def picture_summary(browser: Browser, into: Path, drawn: str) -> None:
     page = browser.new_page(viewport={"width": WIDTH, "height": 900})
     page.set_content(f"<body style='margin:0'>{drawn}</body>")
-    page.locator("svg").first.evaluate("svg => svg.setAttribute('width', 1000)")
+    page.locator("svg").first.evaluate("svg => svg.setAttribute('width', 860)")
     page.locator("svg").first.screenshot(path=into / "demo-summary.png")
     page.close()
 
@@ -115,8 +131,40 @@ def execute_notebook(home: Path, scratch: Path, name: str) -> Path:
     return target
 
 
-def picture_notebook(browser: Browser, picture: Path, notebook: Path) -> None:
+def picture_notebook(browser: Browser, picture: Path, notebook: Path, tall: int) -> None:
     """As JupyterLab shows it after Run All."""
+    with jupyter_lab(notebook) as address:
+        page = browser.new_page(viewport={"width": WIDTH, "height": tall})
+        page.goto(address)
+        page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for(timeout=90_000)
+        without_news(page)
+        page.locator(".jp-NotebookPanel-notebook").screenshot(path=picture)
+        page.close()
+
+
+def picture_review(browser: Browser, picture: Path, scratch: Path) -> None:
+    """The widget with the gravest conflict opened; it needs a kernel, so the notebook is run here."""
+    folder = scratch / "review"
+    folder.mkdir()
+    notebook = Path(shutil.copy(PROJECT / "notebooks" / f"{REVIEW}.ipynb", folder))
+    with jupyter_lab(notebook) as address:
+        page = browser.new_page(viewport={"width": WIDTH, "height": 1100})
+        page.goto(address)
+        page.get_by_role("heading", name="Review conflicts").wait_for(timeout=90_000)
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.locator(".hv-line").first.click(timeout=90_000)
+        page.locator(".hv-detail .hv-unit").first.wait_for()
+        page.keyboard.press("2")
+        without_news(page)
+        page.locator(".hv-review").screenshot(path=picture)
+        page.close()
+
+
+@contextmanager
+def jupyter_lab(notebook: Path) -> Iterator[str]:
+    """The address at which JupyterLab shows the notebook."""
     port, token = free_port(), secrets.token_hex(8)
     command = [
         beside_python("jupyter-lab"), "--no-browser", f"--port={port}", "--ip=127.0.0.1", "--allow-root",
@@ -125,32 +173,35 @@ def picture_notebook(browser: Browser, picture: Path, notebook: Path) -> None:
     ]  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     with running(command, lambda: answers(f"{address}/api/status?token={token}")):
-        page = browser.new_page(viewport={"width": WIDTH, "height": 1900})
-        page.goto(f"{address}/doc/tree/{notebook.name}?token={token}")
-        page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for(timeout=90_000)
-        settle(page)
-        for question in page.get_by_role("button", name="No", exact=True).all():  # JupyterLab's news
-            question.click()
-        page.mouse.move(0, 0)
-        page.wait_for_timeout(1_000)
-        page.locator(".jp-NotebookPanel-notebook").screenshot(path=picture)
-        page.close()
+        yield f"{address}/doc/tree/{notebook.name}?token={token}"
+
+
+def without_news(page: Page) -> None:
+    """JupyterLab asks whether it may tell its news, a moment after all else is there."""
+    settle(page)
+    for question in page.get_by_role("button", name="No", exact=True).all():
+        question.click()
+    page.mouse.move(0, 0)
+    page.wait_for_timeout(1_000)
 
 
 def picture_dagster(browser: Browser, into: Path) -> None:
-    """The asset graph, an asset with metadata and checks, a run."""
+    """The asset graph, an asset with metadata and checks, a run, and the runs of one connection."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with running([beside_python("holovitals"), "ui", "--port", str(port)], lambda: answers(f"{address}/server_info")):
-        page = browser.new_page(viewport={"width": WIDTH, "height": 680})
+        page = browser.new_page(viewport={"width": WIDTH, "height": 1640}, device_scale_factor=0.8)
         page.goto(f"{address}/asset-groups")
         page.get_by_text("statistics", exact=True).first.wait_for(timeout=90_000)
         settle(page)
+        page.wait_for_function("!document.body.innerText.includes('fetching statuses')", timeout=90_000)
         page.screenshot(path=into / "asset-graph.png")
+        page.close()
+        page = browser.new_page(viewport={"width": WIDTH, "height": 680})
         page.goto(f"{address}/assets/epic/records/Patient?view=lineage&lineageScope=neighbors")
         settle(page)
         page.screenshot(path=into / "lineage.png")
-        page.set_viewport_size({"width": WIDTH, "height": 1500})
+        page.set_viewport_size({"width": WIDTH, "height": 1250})
         page.goto(f"{address}/assets/epic/records/Patient")
         page.get_by_text("Latest materialization").wait_for()
         settle(page)
@@ -162,7 +213,52 @@ def picture_dagster(browser: Browser, into: Path) -> None:
         page.goto(f"{address}/runs/{newest_sync(address)}")
         settle(page)
         page.screenshot(path=into / "run.png")
+        page.set_viewport_size({"width": 1600, "height": 900})
+        page.goto(f"{address}/runs?q[0]=tag%3Aholovitals%2Fconnection%3Depic")
+        settle(page)
+        page.screenshot(path=into / "runs.png")
         page.close()
+
+
+def picture_quality(browser: Browser, picture: Path) -> None:
+    """The page that `holovitals quality docs` writes, from what failed on."""
+    told = subprocess.run([beside_python("holovitals"), "quality", "docs", "--json"], capture_output=True, check=True)
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(Path(json.loads(told.stdout)["page"]).as_uri())
+    page.screenshot(path=picture)
+    page.close()
+
+
+def picture_dashboard(browser: Browser, into: Path) -> None:
+    """The dashboard by day and by night, and one person's page."""
+    create = [
+        beside_python("holovitals"),
+        "tokens",
+        "create",
+        f"ann-{secrets.token_hex(2)}",
+        "--role",
+        "viewer",
+        "--json",
+    ]
+    token = json.loads(subprocess.run(create, capture_output=True, check=True).stdout)["token"]
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    serve = [beside_python("holovitals"), "serve", "--port", str(port), "--quiet"]
+    with running(serve, lambda: answers(f"{address}/dashboard")):
+        for theme in ("light", "dark"):
+            context = browser.new_context(color_scheme=theme, viewport={"width": WIDTH, "height": 1000})
+            context.request.post(f"{address}/api/session", data={"token": token})
+            page = context.new_page()
+            page.goto(f"{address}/dashboard")
+            settle(page)
+            page.screenshot(path=into / f"dashboard-{theme}.png")
+            if theme == "light":
+                people = context.request.get(f"{address}/api/patients?limit=1000").json()["items"]
+                person = max(people, key=lambda one: len(one["ids"]))  # whom several vendors know
+                page.goto(f"{address}/dashboard/patients/{person['patientKey']}")
+                settle(page)
+                page.screenshot(path=into / "patient-page.png")
+            context.close()
 
 
 def newest_sync(address: str) -> str:
@@ -172,8 +268,9 @@ def newest_sync(address: str) -> str:
 
 
 def settle(page: Page) -> None:
-    """Statuses come in over a web socket and nothing says when the last has come."""
-    page.wait_for_load_state("networkidle")
+    """Statuses come in over a web socket, pages ask again and again: nothing says when the last has come."""
+    with suppress(TimeoutError):
+        page.wait_for_load_state("networkidle", timeout=15_000)
     page.wait_for_timeout(4_000)
 
 

@@ -213,5 +213,8 @@ class ConnectionConfig(_Strict):
     full_cron: str | None = None
     anti_entropy_cron: str | None = "30 2 * * *"
     """When both sides are compared in full; None: never by itself."""
-    owner: str = "team:data-eng"
+    unsigned_hints: bool = False
+    """Whether files without a signature are taken from the drop folder; they only say what is to be read again."""
+    owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^@\s:]+@[^@\s:]+\.[^@\s.:]+)$")] = "team:data-eng"
+    """Who answers for it, as Dagster shows it: `team:name`, or an e-mail address."""
     enabled: bool = True

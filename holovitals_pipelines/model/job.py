@@ -15,6 +15,26 @@ from holovitals_pipelines.model.vocabulary import Direction, JobStatus, JobType,
 
 
 @dataclass(frozen=True, slots=True)
+class JobOptions:
+    """How a job is to be done; what it is about is in its request."""
+
+    batch_size: int | None = None
+    """Resources asked for in one page of a read; None: as the connection says. The vendor's own maximum is kept."""
+    max_retries: int = 3
+    """How often a job of the queue is tried again after a failure that may pass by itself."""
+    retry_delay_ms: int = 2000
+    """The longest wait before the first retry; it doubles with each further one."""
+    timeout_ms: int | None = None
+    """An attempt that takes longer stops at its next page boundary, and is tried again while attempts are left."""
+    validate_data: bool = True
+    """False leaves out the data-quality checks. What keeps wrong data out of the store is never left out."""
+    resolve_conflicts: bool = True
+    """False: no policy decides in this job, every conflict waits for a person."""
+    notify_on_complete: bool = False
+    """Tell the address of HOLOVITALS_NOTIFY_URL when the job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class SyncRequest:
     """One job to do at one connection. Empty `resource_types` means all the connection offers."""
 
@@ -26,8 +46,8 @@ class SyncRequest:
     stay in the operational store; tags and logs never carry them."""
     ids: tuple[tuple[str, str], ...] = ()
     """RESOURCE_SYNC, WEBHOOK_SYNC: (resource type, remote id) of single resources to read. As private as `patients`."""
-    window: tuple[datetime, datetime] | None = None
-    """A past interval to read again (backfill); it never moves a watermark."""
+    window: tuple[datetime, datetime | None] | None = None
+    """A past interval to read again (backfill), up to when it is read if it has no end; it never moves a watermark."""
     direction: Direction = Direction.BIDIRECTIONAL
     """INBOUND writes nothing to the vendor in this job; OUTBOUND only brings marked links into agreement."""
     priority: Priority = Priority.NORMAL
@@ -35,6 +55,7 @@ class SyncRequest:
     """A person has looked at a mass deletion the breaker held, and lets it through."""
     replay: bool = False
     """What was landed before is transformed again, with the rules of now; the vendor is not called."""
+    options: JobOptions = JobOptions()
 
     @property
     def is_named(self) -> bool:
@@ -44,7 +65,7 @@ class SyncRequest:
     def describe(self) -> dict[str, Any]:
         """JSON form, kept with the job; two requests are the same when these are equal."""
         plain = asdict(self)
-        plain["window"] = [instant.isoformat() for instant in self.window] if self.window else None
+        plain["window"] = [instant and instant.isoformat() for instant in self.window] if self.window else None
         plain["ids"] = [list(named) for named in self.ids]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()}
 
@@ -58,12 +79,17 @@ def request_from(plain: Mapping[str, Any]) -> SyncRequest:
         resource_types=tuple(plain["resource_types"]),
         patients=tuple(plain["patients"]),
         ids=tuple((kind, remote_id) for kind, remote_id in plain.get("ids", ())),
-        window=(datetime.fromisoformat(window[0]), datetime.fromisoformat(window[1])) if window else None,
+        window=_window_from(*window) if window else None,
         direction=Direction(plain["direction"]),
         priority=Priority(plain["priority"]),
         allow_deletes=plain.get("allow_deletes", False),
         replay=plain.get("replay", False),
+        options=JobOptions(**plain.get("options", {})),
     )
+
+
+def _window_from(since: str, until: str | None) -> tuple[datetime, datetime | None]:
+    return datetime.fromisoformat(since), datetime.fromisoformat(until) if until else None
 
 
 _NAMES: Mapping[JobType, tuple[bool, bool]] = {
@@ -85,14 +111,35 @@ def check_request(request: SyncRequest) -> None:
         raise _unfit(request, "a WEBHOOK_SYNC names what its events were about")
     if request.type is JobType.RESOURCE_SYNC and not (request.ids or request.resource_types or request.replay):
         raise _unfit(request, "a RESOURCE_SYNC names at least one resource type")
+    since, until = request.window or (None, None)
+    if since is not None and until is not None and since >= until:
+        raise _unfit(request, "the window ends before it begins", "since is earlier than until")
+    if request.window is not None and request.is_named:
+        raise _unfit(request, "what is named is read as it is now, whatever the window", "leave since and until out")
+    _check_options(request)
 
 
-def _unfit(request: SyncRequest, message: str) -> ConfigurationError:
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "batch_size": (1, 10_000),
+    "max_retries": (0, 100),
+    "retry_delay_ms": (0, 3_600_000),
+    "timeout_ms": (1, 30 * 86_400_000),
+}
+
+
+def _check_options(request: SyncRequest) -> None:
+    for name, (least, most) in _RANGES.items():
+        value = getattr(request.options, name)
+        if value is not None and not least <= value <= most:
+            raise _unfit(request, f"the option {name} is out of range", f"between {least:,} and {most:,}")
+
+
+_BY_NAME = "patients: PATIENT_SYNC or WEBHOOK_SYNC; ids: RESOURCE_SYNC or WEBHOOK_SYNC"
+
+
+def _unfit(request: SyncRequest, message: str, remedy: str = _BY_NAME) -> ConfigurationError:
     return ConfigurationError(
-        message,
-        code="job.unfit_request",
-        place=f"connection {request.connection}",
-        remedy="patients: PATIENT_SYNC or WEBHOOK_SYNC; ids: RESOURCE_SYNC or WEBHOOK_SYNC",
+        message, code="job.unfit_request", place=f"connection {request.connection}", remedy=remedy
     )
 
 

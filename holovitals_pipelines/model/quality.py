@@ -22,3 +22,4 @@ class CheckOutcome:
     rows: int
     unexpected: int
     description: str
+    holds_write_back: bool = False

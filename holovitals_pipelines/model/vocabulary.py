@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
+from holovitals_pipelines.model.plug_ins import PlugIn, plugged_in
+
 
 class Provider(StrEnum):
     """The vendor kinds a connection can have; `FHIR` is any FHIR R4 server."""
@@ -16,6 +18,21 @@ class Provider(StrEnum):
     ATHENAHEALTH = "athenahealth"
     ECLINICALWORKS = "eclinicalworks"
     FHIR = "fhir"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Provider | None:
+        """A vendor that an installed package brings is one as well."""
+        if not isinstance(value, str) or value not in plugged_in(PlugIn.PROVIDERS):
+            return None
+        brought = str.__new__(cls, value)
+        brought._name_, brought._value_ = value.upper(), value
+        member: Provider = cls._value2member_map_.setdefault(value, brought)  # type: ignore[assignment]
+        return member
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of those above, and not of an installed package."""
+        return self.name in Provider.__members__
 
 
 class JobType(StrEnum):
@@ -58,7 +75,7 @@ ALLOWED_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.CANCELLED}),
     JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED, JobStatus.FAILED}),
     JobStatus.PROCESSING: frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.RETRYING}),
-    JobStatus.RETRYING: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.RETRYING: frozenset({JobStatus.QUEUED, JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.FAILED: frozenset({JobStatus.RETRYING}),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.CANCELLED: frozenset(),
@@ -157,3 +174,55 @@ class SourceFormat(StrEnum):
     CDA = "CDA"
     CUSTOM_JSON = "CUSTOM_JSON"
     CUSTOM_XML = "CUSTOM_XML"
+
+
+class WebhookEvent(StrEnum):
+    """What a vendor says has happened; CUSTOM is whatever is none of the fifteen."""
+
+    PATIENT_CREATED = "PATIENT_CREATED"
+    PATIENT_UPDATED = "PATIENT_UPDATED"
+    PATIENT_DELETED = "PATIENT_DELETED"
+    OBSERVATION_CREATED = "OBSERVATION_CREATED"
+    OBSERVATION_UPDATED = "OBSERVATION_UPDATED"
+    MEDICATION_CREATED = "MEDICATION_CREATED"
+    MEDICATION_UPDATED = "MEDICATION_UPDATED"
+    ALLERGY_CREATED = "ALLERGY_CREATED"
+    ALLERGY_UPDATED = "ALLERGY_UPDATED"
+    CONDITION_CREATED = "CONDITION_CREATED"
+    CONDITION_UPDATED = "CONDITION_UPDATED"
+    ENCOUNTER_CREATED = "ENCOUNTER_CREATED"
+    ENCOUNTER_UPDATED = "ENCOUNTER_UPDATED"
+    DOCUMENT_CREATED = "DOCUMENT_CREATED"
+    DOCUMENT_UPDATED = "DOCUMENT_UPDATED"
+    CUSTOM = "CUSTOM"
+
+
+class WebhookStatus(StrEnum):
+    RECEIVED = "RECEIVED"
+    """Verified and kept; nothing has looked at it yet."""
+    VALIDATED = "VALIDATED"
+    """What it is about is known."""
+    PROCESSING = "PROCESSING"
+    """A job reads it."""
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    RETRYING = "RETRYING"
+    IGNORED = "IGNORED"
+    """Kept, counted, and nothing done: an unknown kind, or one the webhook is not registered for."""
+
+
+class Role(StrEnum):
+    """What a token of the HTTP API allows."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    RESOLVER = "resolver"
+    APPROVER = "approver"
+    AUDITOR = "auditor"
+
+
+class Lane(StrEnum):
+    """Who runs a job that waits: the warm worker, or Dagster's own queue."""
+
+    WORKER = "worker"
+    DAGSTER = "dagster"

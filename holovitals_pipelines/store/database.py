@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ class Database:
         self._engine = _sqlite_engine(url) if self._path is not None else _postgres_engine(url)
         self._pid = os.getpid()
         self._known_current = False
+        self._here = threading.local()
 
     @property
     def dialect(self) -> Literal["sqlite", "postgresql"]:
@@ -61,8 +63,18 @@ class Database:
 
         On SQLite it begins IMMEDIATE, so a second writer waits here. Raises StoreError; other exceptions pass.
         """
-        with self._transaction("write") as connection:
-            yield connection
+        before = self.is_writing
+        self._here.writing = True
+        try:
+            with self._transaction("write") as connection:
+                yield connection
+        finally:
+            self._here.writing = before
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is in a write transaction; on SQLite a second one would wait for the first for ever."""
+        return bool(getattr(self._here, "writing", False))
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -101,6 +113,35 @@ class Database:
                 raise self._too_new(found)
             if found != HEAD:
                 upgrade(connection)
+
+    def require_file(self) -> Path:
+        """The store's file. Raises StoreError for PostgreSQL, which has tools of its own to copy it."""
+        if self._path is None:
+            raise StoreError(
+                "a PostgreSQL is copied by its own tools",
+                code="store.not_a_file",
+                place=self.place,
+                remedy="pg_dump --format=custom; then say --database-dumped, and the rest is copied",
+            )
+        return self._path
+
+    def copy_to(self, target: Path) -> None:
+        """Copy a SQLite store to a new file as it is at one instant, while others read and write. Raises StoreError."""
+        path = self.require_file()
+        target.touch(mode=0o600, exist_ok=False)
+        try:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+                source.backup(copy)
+                damage = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            raise store_error(error, self.place) from None
+        if damage != "ok":
+            raise StoreError(
+                "the copy of the store is not whole",
+                code="store.damaged",
+                place=self.place,
+                remedy="check the disk; if it is well, restore the newest backup that can be restored",
+            )
 
     def close(self) -> None:
         self._engine.dispose()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from holovitals_pipelines.store.tables import decisions, identity, integration, jobs, metadata, records
+from holovitals_pipelines.store.tables import decisions, identity, integration, jobs, metadata, operations, records
 from holovitals_pipelines.store.warehouse_schema import warehouse_tables
 
 _ROOMS = (
@@ -21,7 +21,8 @@ _ROOMS = (
     ("Patients and persons", identity),
     ("Conflicts, writes to the vendors, and the audit log", decisions),
     ("Connections, jobs and what they did", jobs),
-    ("Webhooks and rules", integration),
+    ("Webhooks and tokens", operations),
+    ("HL7 v2 messages and rules", integration),
 )
 
 

@@ -6,7 +6,7 @@ Law: a job moves only along ALLOWED_MOVES, and every change is in `sync_job_even
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -21,6 +21,7 @@ from holovitals_pipelines.model.vocabulary import (
     Direction,
     JobStatus,
     JobType,
+    Lane,
     Priority,
     Provider,
 )
@@ -42,6 +43,15 @@ class Job:
     request: Mapping[str, Any]
     """`SyncRequest.describe()`; may name patients, so it stays out of logs and tags."""
     attempt: int
+    requested_by: str | None
+    scope_hash: str | None
+    idempotency_key: str | None
+    queued_at: datetime | None
+    next_at: datetime | None
+    lane: Lane | None
+    """Who runs it when its turn comes; None for a job that was run where it was asked."""
+    dispatched_to: str | None
+    dispatched_at: datetime | None
     run_id: str | None
     owner: str | None
     fence: int
@@ -76,6 +86,10 @@ def create_job(
     resource_types: Sequence[str] | None = None,
     run_id: str | None = None,
     job_id: str | None = None,
+    requested_by: str | None = None,
+    scope_hash: str | None = None,
+    idempotency_key: str | None = None,
+    lane: Lane | None = None,
 ) -> Job:
     """A new PENDING job. `resource_types` are those it covers once the connection's own are known."""
     job_id = job_id or str(uuid4())
@@ -91,10 +105,16 @@ def create_job(
             resource_types=list(request.resource_types if resource_types is None else resource_types),
             request=request.describe(),
             run_id=run_id,
+            requested_by=requested_by,
+            scope_hash=scope_hash,
+            idempotency_key=idempotency_key,
+            lane=lane.value if lane else None,
+            queued_at=at if lane else None,
             created_at=at,
         )
     )
-    append_event(transaction, job_id, "created", at, status=JobStatus.PENDING)
+    detail = {"by": requested_by} if requested_by else None
+    append_event(transaction, job_id, "created", at, status=JobStatus.PENDING, detail=detail)
     return get_job(transaction, job_id)
 
 
@@ -114,11 +134,16 @@ def list_jobs(
     connection: str | None = None,
     statuses: Iterable[JobStatus] | None = None,
     types: Iterable[JobType] | None = None,
+    directions: Iterable[Direction] | None = None,
+    requested_by: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     run_id: str | None = None,
     limit: int = 50,
     before: str | None = None,
 ) -> list[Job]:
-    """Jobs that fit, newest first. `before`: the job id that ended the previous page."""
+    """Jobs that fit, newest first. `since` and `until` are about when they were created; `before` is the job id that
+    ended the previous page."""
     query = sa.select(sync_job).order_by(sync_job.c.created_at.desc(), sync_job.c.job_id.desc()).limit(limit)
     if connection is not None:
         query = query.where(sync_job.c.connection == connection)
@@ -126,6 +151,14 @@ def list_jobs(
         query = query.where(sync_job.c.status.in_([status.value for status in statuses]))
     if types is not None:
         query = query.where(sync_job.c.type.in_([kind.value for kind in types]))
+    if directions is not None:
+        query = query.where(sync_job.c.direction.in_([direction.value for direction in directions]))
+    if requested_by is not None:
+        query = query.where(sync_job.c.requested_by == requested_by)
+    if since is not None:
+        query = query.where(sync_job.c.created_at >= since)
+    if until is not None:
+        query = query.where(sync_job.c.created_at < until)
     if run_id is not None:
         query = query.where(sync_job.c.run_id == run_id)
     if before is not None:
@@ -147,10 +180,12 @@ def move(
     *,
     error: HoloVitalsError | None = None,
     detail: Mapping[str, Any] | None = None,
+    next_at: datetime | None = None,
 ) -> Job:
     """Change a job's status. Raises ForbiddenMoveError for a move the state machine does not have.
 
-    Ending a job frees its lease. RETRYING starts the next attempt and clears the error, which stays in the history.
+    Ending a job frees its lease. RETRYING starts the next attempt, not before `next_at`; PROCESSING clears the error of
+    the attempt before, which stays in the history.
     """
     job = lock_job(transaction, job_id)
     if status not in ALLOWED_MOVES[job.status]:
@@ -161,11 +196,12 @@ def move(
             place=f"job {job_id}",
             remedy=f"possible from {job.status}: {open_moves}",
         )
-    values: dict[str, Any] = {"status": status.value}
+    values: dict[str, Any] = {"status": status.value, "next_at": next_at}
     if status in TERMINAL_STATUSES:
         values |= {"finished_at": at, "owner": None, "lease_until": None}
-    if status is JobStatus.PROCESSING and job.started_at is None:
-        values["started_at"] = at
+    if status is JobStatus.PROCESSING:
+        values |= {"started_at": job.started_at or at, "error_code": None, "error_message": None}
+        detail = {**(detail or {}), "attempt": job.attempt}
     if status is JobStatus.RETRYING:
         values |= {
             "attempt": job.attempt + 1,
@@ -173,34 +209,40 @@ def move(
             "owner": None,
             "lease_until": None,
             "cancel_requested": False,
+            "dispatched_to": None,
+            "dispatched_at": None,
             "error_code": None,
             "error_message": None,
         }
     if error is not None:
         values |= {"error_code": error.code, "error_message": error.message}
         detail = {**(detail or {}), "error_code": error.code, "error_message": error.message}
-    _update(transaction, job_id, values)
+    change_job(transaction, job_id, values)
     append_event(transaction, job_id, "moved", at, status=status, detail={"from": job.status.value, **(detail or {})})
     return get_job(transaction, job_id)
 
 
 def assign_run(transaction: sa.Connection, job_id: str, run_id: str, at: datetime) -> None:
     """From now on this Dagster run works on the job."""
-    _update(transaction, job_id, {"run_id": run_id})
+    change_job(transaction, job_id, {"run_id": run_id})
     append_event(transaction, job_id, "assigned", at, detail={"run_id": run_id})
 
 
-def request_cancel(transaction: sa.Connection, job_id: str, at: datetime) -> Job:
+def request_cancel(
+    transaction: sa.Connection, job_id: str, at: datetime, by: str | None = None, *, held: bool = False
+) -> Job:
     """Ask a job to stop: one that nobody works on ends at once, a running one at its next page boundary.
 
-    Raises ForbiddenMoveError for a job that has ended.
+    `held`: a run has it, between two of its steps, whatever its lease says. Raises ForbiddenMoveError for one that has
+    ended.
     """
     job = lock_job(transaction, job_id)
-    if not job.is_live(at):
-        return move(transaction, job_id, JobStatus.CANCELLED, at)
+    detail = {"by": by} if by else None
+    if not (job.is_live(at) or held):
+        return move(transaction, job_id, JobStatus.CANCELLED, at, detail=detail)
     if not job.cancel_requested:
-        _update(transaction, job_id, {"cancel_requested": True})
-        append_event(transaction, job_id, "cancel_requested", at)
+        change_job(transaction, job_id, {"cancel_requested": True})
+        append_event(transaction, job_id, "cancel_requested", at, detail=detail)
     return get_job(transaction, job_id)
 
 
@@ -220,10 +262,26 @@ def assert_fence(transaction: sa.Connection, job_id: str, fence: int) -> None:
         )
 
 
+def attempt_started(transaction: sa.Connection, job_id: str) -> datetime | None:
+    """Since when the present attempt is at work, or the last one was."""
+    begun = sa.select(sa.func.max(sync_job_event.c.at)).where(
+        sync_job_event.c.job_id == job_id,
+        sync_job_event.c.kind == "moved",
+        sync_job_event.c.status == JobStatus.PROCESSING.value,
+    )
+    found: datetime | None = transaction.execute(begun).scalar()
+    return found
+
+
 def ids_that_begin(transaction: sa.Connection, beginning: str, *, limit: int) -> list[str]:
     """Ids of at most `limit` jobs whose id begins so, as people type them."""
     query = sa.select(sync_job.c.job_id).where(sync_job.c.job_id.startswith(beginning, autoescape=True)).limit(limit)
     return list(transaction.execute(query).scalars())
+
+
+def change_job(transaction: sa.Connection, job_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of one job; a change that people shall know of goes with an event."""
+    transaction.execute(sync_job.update().where(sync_job.c.job_id == job_id).values(**values))
 
 
 def append_event(
@@ -266,7 +324,7 @@ def _read(transaction: sa.Connection, query: sa.Select[Any], job_id: str) -> Job
 
 
 def _job(row: sa.Row[Any]) -> Job:
-    values = dict(row._mapping)
+    values = {field.name: row._mapping[field.name] for field in fields(Job)}
     return Job(
         **{
             **values,
@@ -274,11 +332,8 @@ def _job(row: sa.Row[Any]) -> Job:
             "type": JobType(values["type"]),
             "direction": Direction(values["direction"]),
             "priority": Priority(values["priority"]),
+            "lane": Lane(values["lane"]) if values["lane"] else None,
             "status": JobStatus(values["status"]),
             "resource_types": tuple(values["resource_types"]),
         }
     )
-
-
-def _update(transaction: sa.Connection, job_id: str, values: Mapping[str, Any]) -> None:
-    transaction.execute(sync_job.update().where(sync_job.c.job_id == job_id).values(**values))

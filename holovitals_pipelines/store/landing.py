@@ -21,11 +21,13 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from holovitals_pipelines.model.errors import ConfigurationError, StoreError
+from holovitals_pipelines.model.urls import redacted
 from holovitals_pipelines.model.vocabulary import Dataset
 
 ROW_GROUP_ROWS = 5_000
 """One row group is what a reader holds: about 6 MB of typical bodies."""
 ZSTD_LEVEL = 1
+_BLOCK = 1 << 20
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PART = re.compile(r"(part-[0-9a-f]{32}\.parquet|\.part-[0-9a-f]{32}\.tmp)")
 
@@ -47,7 +49,7 @@ class LandingZone:
     """A folder path or any URL that `pyarrow.fs.FileSystem.from_uri` understands."""
 
     def __init__(self, url: str) -> None:
-        self.place = url.split("?")[0]
+        self.place = redacted(url)
         try:
             if "://" in url:
                 self._files, self._root = fs.FileSystem.from_uri(url)
@@ -65,6 +67,19 @@ class LandingZone:
     def locate(self, path: str) -> str:
         """The full path of a part within its file system, as DuckDB's `read_parquet` takes it for a local zone."""
         return f"{self._root}/{path}"
+
+    def require_reachable(self) -> None:
+        """Raises StoreError when an object store does not answer, or does not let us look; a folder always does."""
+        try:
+            if not self._local:
+                self._files.get_file_info(fs.FileSelector(self._root, recursive=False, allow_not_found=True))
+        except OSError as error:
+            raise StoreError(
+                f"the landing zone cannot be reached ({error.strerror or type(error).__name__})",
+                code="landing.unreachable",
+                place=self.place,
+                remedy="check address, region and bucket in HOLOVITALS_LANDING_URL, and the AWS_… credentials",
+            ) from None
 
     def write_part(
         self, connection: str, job_id: str, dataset: Dataset, resource_type: str, table: pa.Table
@@ -86,12 +101,13 @@ class LandingZone:
                 with self._files.open_output_stream(self.locate(path), compression=None) as stream:
                     stream.write(content)
         except OSError as error:
-            raise StoreError(
+            refused = StoreError(
                 f"a part could not be written ({error.strerror or type(error).__name__})",
                 code="landing.write_failed",
                 place=f"{self.place}/{folder}",
                 remedy="check free space and permissions of the landing zone, then run the job again",
-            ) from None
+            )
+            raise self._unless_unreachable(refused) from None
         digest = sha256(content).hexdigest()
         return WrittenPart(path, table.num_rows, content.size, digest, dataset, resource_type)
 
@@ -151,12 +167,33 @@ class LandingZone:
         try:
             with self._files.open_input_stream(self.locate(path), compression=None) as stream:
                 digest = sha256()
-                while block := stream.read(1 << 20):
+                while block := stream.read(_BLOCK):
                     digest.update(block)
         except OSError:
-            raise self._missing(path) from None
+            raise self._unless_unreachable(self._missing(path)) from None
         if digest.hexdigest() != expected_sha256:
             raise self._damaged(path)
+
+    def copy_out(self, path: str, expected_sha256: str, target: Path) -> None:
+        """Copy a part to a new file, durably. Raises StoreError unless its bytes are those that were written."""
+        try:
+            with self._files.open_input_stream(self.locate(path), compression=None) as stream:
+                digest = write_blocks(target, iter(lambda: stream.read(_BLOCK), b""))
+        except FileNotFoundError:
+            raise self._unless_unreachable(self._missing(path)) from None
+        if digest != expected_sha256:
+            raise self._damaged(path)
+
+    def take_in(self, path: str, content: Path) -> None:
+        """Put a part of a backup back under its name; one that is there already stays as it is."""
+        if self._files.get_file_info(self.locate(path)).type == fs.FileType.File:
+            return
+        folder, _, name = path.rpartition("/")
+        if self._local:
+            _write_durably(Path(self._root), folder, f".{content.stem}.tmp", name, pa.py_buffer(content.read_bytes()))
+        else:
+            with self._files.open_output_stream(self.locate(path), compression=None) as stream:
+                stream.write(content.read_bytes())
 
     def sweep(self, known_paths: Iterable[str], older_than: timedelta = timedelta(hours=1)) -> list[str]:
         """Remove parts and half-written files that `known_paths` does not list; returns what was removed.
@@ -181,13 +218,21 @@ class LandingZone:
         except FileNotFoundError:
             raise self._missing(path) from None
         except (pa.ArrowException, OSError):
-            raise self._damaged(path) from None
+            raise self._unless_unreachable(self._damaged(path)) from None
 
     def _read_group(self, file: pq.ParquetFile, path: str, group: int, columns: list[str]) -> pa.Table:
         try:
             return file.read_row_group(group, columns=columns, use_threads=False)
         except (pa.ArrowException, OSError):
-            raise self._damaged(path) from None
+            raise self._unless_unreachable(self._damaged(path)) from None
+
+    def _unless_unreachable(self, error: StoreError) -> StoreError:
+        """An object store that does not answer says nothing of its parts: they are neither missing nor damaged."""
+        try:
+            self.require_reachable()
+        except StoreError as unreachable:
+            return unreachable
+        return error
 
     def _missing(self, path: str) -> StoreError:
         return StoreError(
@@ -243,6 +288,18 @@ def _write_durably(root: Path, folder: str, temporary: str, final: str, content:
     (target / temporary).rename(target / final)
     for place in {target, *(new.parent for new in created)}:
         sync_folder(place)
+
+
+def write_blocks(target: Path, blocks: Iterable[bytes]) -> str:
+    """Write a new file that only its owner reads, durably; returns the sha256 of what was written."""
+    digest = sha256()
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        for block in blocks:
+            digest.update(block)
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

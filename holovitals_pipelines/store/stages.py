@@ -5,7 +5,7 @@ Law: counts are written in the transaction that does what they count, so a kille
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.model.errors import HoloVitalsError
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Stage
-from holovitals_pipelines.store.jobs import append_event
+from holovitals_pipelines.store.jobs import append_event, history
 from holovitals_pipelines.store.tables import sync_stage
 
 
@@ -91,8 +91,12 @@ def end_stage(
     watermark: datetime | None = None,
     snapshot: bool = False,
     busy_seconds: float = 0.0,
+    passing: bool = False,
 ) -> None:
-    """Close the stage as done, or as failed with `error`. Raises LookupError for a stage that was not begun."""
+    """Close the stage as done, or as failed with `error`. Raises LookupError for a stage that was not begun.
+
+    `passing`: the error may be gone at the next attempt.
+    """
     found = _lock(transaction, job_id, resource_type, stage)
     if found is None:
         raise LookupError(f"stage {stage} of {resource_type} was not begun")
@@ -107,7 +111,16 @@ def end_stage(
         "error_message": error.message if error else None,
     }
     _update(transaction, job_id, resource_type, stage, values)
-    _note(transaction, job_id, resource_type, stage, state, at, error)
+    _note(transaction, job_id, resource_type, stage, state, at, error, passing)
+
+
+def failed_in_passing(transaction: sa.Connection, job_id: str) -> set[str]:
+    """Resource types of which a stage failed, last, with an error that may be gone at the next attempt."""
+    newest: dict[tuple[str, str], bool] = {}
+    for event in history(transaction, job_id):
+        if event.kind == "stage" and event.detail is not None:
+            newest[event.detail["resource_type"], event.detail["stage"]] = event.detail.get("passing", False)
+    return {resource_type for (resource_type, _), passing in newest.items() if passing}
 
 
 def start_over(transaction: sa.Connection, job_id: str, resource_type: str, at: datetime) -> None:
@@ -124,12 +137,35 @@ def start_over(transaction: sa.Connection, job_id: str, resource_type: str, at: 
 
 def stages_of(transaction: sa.Connection, job_id: str) -> list[StageRow]:
     """Every stage of the job that was begun, in the order they began."""
-    query = (
-        sa.select(*(column for column in sync_stage.columns if column.name != "job_id"))
-        .where(sync_stage.c.job_id == job_id)
-        .order_by(sync_stage.c.started_at, sync_stage.c.resource_type, sync_stage.c.stage)
+    query = _STAGES.where(sync_stage.c.job_id == job_id).order_by(
+        sync_stage.c.started_at, sync_stage.c.resource_type, sync_stage.c.stage
     )
-    return [StageRow(**{**row._mapping, "stage": Stage(row.stage)}) for row in transaction.execute(query)]
+    return [_stage_row(row) for row in transaction.execute(query)]
+
+
+def stages_of_jobs(transaction: sa.Connection, job_ids: Sequence[str]) -> dict[str, list[StageRow]]:
+    """As `stages_of`, of several jobs at once."""
+    query = sa.select(*sync_stage.columns).where(sync_stage.c.job_id.in_(job_ids))
+    found: dict[str, list[StageRow]] = {job_id: [] for job_id in job_ids}
+    for row in transaction.execute(
+        query.order_by(sync_stage.c.started_at, sync_stage.c.resource_type, sync_stage.c.stage)
+    ):
+        values = dict(row._mapping)
+        found[values.pop("job_id")].append(StageRow(**{**values, "stage": Stage(row.stage)}))
+    return found
+
+
+def stage_of(transaction: sa.Connection, job_id: str, resource_type: str, stage: Stage) -> StageRow | None:
+    """One of them; None for a stage that was not begun."""
+    row = transaction.execute(_STAGES.where(_is(job_id, resource_type, stage))).one_or_none()
+    return None if row is None else _stage_row(row)
+
+
+_STAGES = sa.select(*(column for column in sync_stage.columns if column.name != "job_id"))
+
+
+def _stage_row(row: sa.Row[Any]) -> StageRow:
+    return StageRow(**{**row._mapping, "stage": Stage(row.stage)})
 
 
 def _is(job_id: str, resource_type: str, stage: Stage) -> sa.ColumnElement[bool]:
@@ -159,8 +195,9 @@ def _note(
     state: str,
     at: datetime,
     error: HoloVitalsError | None = None,
+    passing: bool = False,
 ) -> None:
-    detail = {"stage": stage.value, "resource_type": resource_type, "state": state}
+    detail: dict[str, str | bool] = {"stage": stage.value, "resource_type": resource_type, "state": state}
     if error is not None:
-        detail["error_code"] = error.code
+        detail |= {"error_code": error.code} | ({"passing": True} if passing else {})
     append_event(transaction, job_id, "stage", at, detail=detail)

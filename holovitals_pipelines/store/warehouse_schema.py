@@ -17,10 +17,8 @@ from holovitals_pipelines.store.tables import (
     quality_result,
     quarantine,
     sync_error,
-    sync_job,
     sync_statistics,
     watermark,
-    webhook_log,
 )
 from holovitals_pipelines.store.warehouse_agreement import (
     comparisons,
@@ -31,6 +29,7 @@ from holovitals_pipelines.store.warehouse_agreement import (
 )
 from holovitals_pipelines.store.warehouse_columns import WarehouseTable, derive, make, take
 from holovitals_pipelines.store.warehouse_identity import person_members, person_proposals
+from holovitals_pipelines.store.warehouse_operations import sync_jobs, webhook_events
 
 
 def _statistics() -> WarehouseTable:
@@ -59,45 +58,6 @@ def _statistics() -> WarehouseTable:
         "What became of the resources of one type in one job: extracted = created + updated + unchanged + conflicts + "
         "quarantined + duplicates + superseded.",
         [*(take(column, comments.get(column.name, "")) for column in c), total],
-        changes_at="finished_at",
-        replaced_by=("job_id",),
-    )
-
-
-def _jobs() -> WarehouseTable:
-    c = sync_job.c
-    return WarehouseTable(
-        "sync_jobs",
-        "One row a sync job.",
-        [
-            take(c.job_id, "the job"),
-            take(c.connection, "the connection's name"),
-            take(c.provider, "the vendor kind"),
-            take(c.type, "FULL_SYNC, INCREMENTAL_SYNC, …"),
-            take(c.direction, "INBOUND, OUTBOUND, BIDIRECTIONAL"),
-            take(c.priority, "1 critical to 5 background"),
-            take(c.status, "PENDING, QUEUED, PROCESSING, COMPLETED, FAILED, CANCELLED, RETRYING"),
-            make(
-                "resource_types",
-                sa.cast(c.resource_types, sa.Text),
-                "the types the job covers",
-                "from_json(resource_types, '[\"VARCHAR\"]')",
-                "VARCHAR[]",
-            ),
-            take(c.attempt, "1 for the first attempt"),
-            take(c.run_id, "the Dagster run, when there is one"),
-            take(c.created_at, "when the job was asked for"),
-            take(c.started_at, "when work on it began"),
-            take(c.finished_at, "when it ended; null while it has not"),
-            derive(
-                "duration_seconds",
-                "DOUBLE",
-                "from the start to the end, waits between attempts included",
-                "epoch(finished_at) - epoch(started_at)",
-            ),
-            take(c.error_code, "why it failed"),
-            take(c.error_message, "the same in a sentence, without health data"),
-        ],
         changes_at="finished_at",
         replaced_by=("job_id",),
     )
@@ -215,28 +175,12 @@ def _provider_latency() -> WarehouseTable:
     )
 
 
-def _webhook_events() -> WarehouseTable:
-    c = webhook_log.c
-    return WarehouseTable(
-        "webhook_events",
-        "One row a received webhook event, without its body and the vendor's event id.",
-        [
-            take(c.source, "who sent it"),
-            take(c.event_type, "PATIENT_UPDATED, …"),
-            take(c.status, "RECEIVED, VALIDATED, PROCESSING, COMPLETED, FAILED, RETRYING, IGNORED"),
-            take(c.attempts, "how often it was processed"),
-            take(c.next_at, "when it will be processed again"),
-            take(c.received_at, "when it was stored"),
-        ],
-    )
-
-
 @cache
 def warehouse_tables() -> tuple[WarehouseTable, ...]:
     """Every table, in the order people read about them."""
     return (
         _statistics(),
-        _jobs(),
+        sync_jobs(),
         _errors(),
         conflicts(),
         conflict_fields(),
@@ -250,7 +194,7 @@ def warehouse_tables() -> tuple[WarehouseTable, ...]:
         _quarantine(),
         _watermarks(),
         _provider_latency(),
-        _webhook_events(),
+        webhook_events(),
     )
 
 

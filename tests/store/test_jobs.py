@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -39,7 +41,9 @@ ROADS = {
 """How a new job comes to each status."""
 
 
-def test_every_move_outside_the_state_machine_is_refused(database: Database, new_job: NewJob, now: datetime) -> None:
+def test_a29_every_move_outside_the_state_machine_is_refused(
+    database: Database, new_job: NewJob, now: datetime
+) -> None:
     for source, target in product(JobStatus, JobStatus):
         with database.write() as transaction:
             job_id = new_job(transaction).job_id
@@ -55,6 +59,12 @@ def test_every_move_outside_the_state_machine_is_refused(database: Database, new
                 assert raised.value.code == "job.forbidden_move"
                 assert jobs.get_job(transaction, job_id).status is source
                 assert len(jobs.history(transaction, job_id)) == before
+
+
+def test_the_documented_moves_are_the_allowed_ones() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text(encoding="utf-8")
+    drawn = set(re.findall(r"^ +([A-Z]+) --> ([A-Z]+)", page, re.MULTILINE))
+    assert drawn == {(source.value, target.value) for source, targets in ALLOWED_MOVES.items() for target in targets}
 
 
 def test_the_history_holds_every_change_in_order(database: Database, new_job: NewJob, now: datetime) -> None:

@@ -158,7 +158,7 @@ def fill(database: Database, new_job: Any, now: datetime) -> str:
                                              received_bytes=99, p50_ms=1.0, p95_ms=2.0, max_ms=3.0)
         )  # fmt: skip
         transaction.execute(
-            webhook_log.insert().values(source="athena", event_id=MARKER, event_type="PATIENT_UPDATED",
+            webhook_log.insert().values(log_id="log-1", source="athena", event_id=MARKER, event_type="PATIENT_UPDATED",
                                         status="RECEIVED", attempts=0, body_hash=b"h" * 16,
                                         body=MARKER.encode(), received_at=now)
         )  # fmt: skip

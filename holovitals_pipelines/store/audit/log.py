@@ -5,7 +5,7 @@ Law: entries of concurrent transactions form one chain; their numbers have no ga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain as chained
@@ -117,6 +117,19 @@ def entries(
             query = query.where(audit_log.c[column] == value)
     seq = audit_log.c.seq
     return _read(transaction, query.order_by(seq.desc() if newest_first else seq).limit(limit))
+
+
+def entries_before(
+    transaction: sa.Connection, wanted: Mapping[str, str | None], *, before: int | None, limit: int
+) -> list[LoggedEntry]:
+    """Up to `limit` entries before number `before` whose columns hold what is wanted of them, the newest first."""
+    query = _all_columns()
+    for column, value in wanted.items():
+        if value is not None:
+            query = query.where(audit_log.c[column] == value)
+    if before is not None:
+        query = query.where(audit_log.c.seq < before)
+    return _read(transaction, query.order_by(audit_log.c.seq.desc()).limit(limit))
 
 
 def stream_entries(transaction: sa.Connection, *, since_seq: int = 0) -> Iterator[list[Row]]:

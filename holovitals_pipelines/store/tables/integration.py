@@ -1,6 +1,6 @@
-"""What comes in by webhook and by HL7 v2, and the rules by which resources are transformed.
+"""What comes in by HL7 v2, and the rules by which resources are transformed.
 
-Law: a webhook event, and a message, is stored here before it is acknowledged. A version of a rule set, once saved,
+Law: a message is stored here before it is acknowledged. A version of a rule set, once saved,
 stays as it is.
 """
 
@@ -21,35 +21,6 @@ from sqlalchemy import (
 )
 
 from holovitals_pipelines.store.tables.columns import Json, Sequenced, UtcTimestamp, hash_column, metadata
-
-webhook_config = Table(
-    "webhook_config",
-    metadata,
-    Column("webhook_id", String(36), primary_key=True),
-    Column("connection", String(64), nullable=False),
-    Column("endpoint", Text, nullable=False),
-    Column("config", Json, nullable=False),
-    Column("created_at", UtcTimestamp, nullable=False),
-    comment="Registered webhooks.",
-)
-
-webhook_log = Table(
-    "webhook_log",
-    metadata,
-    Column("source", String(64), primary_key=True),
-    Column("event_id", String(256), primary_key=True),
-    Column("event_type", String(32), nullable=False),
-    Column("link_id", String(32), comment="the link it is about; null where that cannot be told"),
-    Column("status", String(16), nullable=False),
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("next_at", UtcTimestamp),
-    hash_column("body_hash", nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("received_at", UtcTimestamp, nullable=False),
-    Index(None, "status", "next_at"),
-    Index(None, "link_id"),
-    comment="The inbox: every webhook event, stored before it is acknowledged.",
-)
 
 hl7_message = Table(
     "hl7_message",

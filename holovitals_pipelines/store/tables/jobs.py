@@ -47,6 +47,14 @@ sync_job = Table(
     Column("resource_types", Json, nullable=False, comment="list of the types this job covers"),
     Column("request", Json, nullable=False, comment="options and filters as asked"),
     Column("attempt", Integer, nullable=False, default=1),
+    Column("requested_by", String(64), comment="who asked: a person, a token's name, a schedule, a sensor"),
+    Column("scope_hash", String(32), comment="the same for jobs that ask for the same: one that waits is joined"),
+    Column("idempotency_key", String(200), comment="as the caller chose it; a second request with it is the first"),
+    Column("queued_at", UtcTimestamp, comment="since when it waits; its priority rises with the wait"),
+    Column("next_at", UtcTimestamp, comment="a job that will be tried again: not before"),
+    Column("lane", String(16), comment="who runs it: worker, dagster; null for a job that was run where it was asked"),
+    Column("dispatched_to", String(128), comment="the worker, or the Dagster run, that was told to run it"),
+    Column("dispatched_at", UtcTimestamp),
     Column("run_id", String(64), comment="the Dagster run (root run of a retried group), when there is one"),
     Column("owner", String(128), comment="the worker that holds the lease: host:pid:token"),
     Column(
@@ -68,6 +76,8 @@ sync_job = Table(
     Index(None, "status"),
     Index(None, "run_id"),
     Index(None, "finished_at"),
+    Index(None, "connection", "scope_hash"),
+    Index("one_idempotency_key", "idempotency_key", unique=True),
     comment="One row a sync job; the truth about its status.",
 )
 
@@ -248,7 +258,37 @@ quality_result = Table(
     Column("rows", BigInteger, nullable=False),
     Column("unexpected", BigInteger, nullable=False),
     Column("at", UtcTimestamp, nullable=False),
+    Index(None, "connection", "check_name", "resource_type", "result_id"),
     Index(None, "connection", "resource_type", "at"),
     Index(None, "at"),
     comment="Outcome of every data-quality check; counts only, never values.",
+)
+
+quality_acceptance = Table(
+    "quality_acceptance",
+    metadata,
+    Column("acceptance_id", Sequenced, primary_key=True, autoincrement=True),
+    Column("connection", String(64), nullable=False),
+    Column("resource_type", String(64), nullable=False),
+    Column("check_name", String(128), nullable=False),
+    Column("job_id", String(36), nullable=False, comment="the job whose outcome was accepted; a later one is not"),
+    Column("accepted_by", String(64), nullable=False),
+    Column("reason", Text, nullable=False, comment="as the person wrote it"),
+    Column("at", UtcTimestamp, nullable=False),
+    Index(None, "connection", "resource_type", "check_name"),
+    comment="Failed quality checks that a person let pass: the type may be written back again.",
+)
+
+vendor_allowance = Table(
+    "vendor_allowance",
+    metadata,
+    Column("allowance_key", String(400), primary_key=True, comment="whom the vendor counts: a base URL, or an app"),
+    Column(
+        "lot", Integer, primary_key=True, comment="calls that one process may send; -1: time, of limits by the second"
+    ),
+    Column("holder", String(36), comment="the process that has it; null once it was given back"),
+    Column(
+        "free_at", UtcTimestamp, nullable=False, comment="when another one may have it, whatever became of the holder"
+    ),
+    comment="What is left of vendors' limits of requests, shared by all processes.",
 )
