@@ -134,6 +134,11 @@ def default_policy() -> Policy:
     return Policy(_version(file, text), _rows(file, shipped))
 
 
+def holding_all(policy: Policy) -> Policy:
+    """The policy of a job that decides nothing: every conflict is a person's."""
+    return Policy(f"held+{policy.version}", (Row("the job decides nothing", (Step(ResolutionStrategy.MANUAL),)),))
+
+
 def _version(file: PolicyFile, *texts: str) -> str:
     return f"{file.version}+{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:12]}"
 

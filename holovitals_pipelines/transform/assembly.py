@@ -44,13 +44,14 @@ class Assembly:
     def __init__(
         self, resource_type: str | None, targets: Targets, lists: Mapping[str, ListTargets] | None = None
     ) -> None:
+        self._resource_type, self._targets, self._lists = resource_type, targets, lists or {}
         root = Spot("the document")
         if resource_type is not None:
             root.descend((Member("resourceType"),), "the resource type").become_constant(resource_type)
         for column, (path, kind) in targets.items():
             owner = f"target {path!r}"
             root.descend(_steps(path, resource_type), owner).become_value(owner, column, kind)
-        for group, made in (lists or {}).items():
+        for group, made in self._lists.items():
             owner = f"the list {made.into!r} of group {group!r}"
             item = root.descend(_steps(made.into, resource_type), owner).become_list(owner, group)
             for column, (path, kind) in made.targets.items():
@@ -61,6 +62,11 @@ class Assembly:
         self._make = _object(root)
         self._put = _into_object(root)
 
+    def of_slots(self) -> Assembly:
+        """The same for rows of slots (transform/templates.py): they are taken as they are, and convert later."""
+        lists = {group: ListTargets(one.into, _taken_as_texts(one.targets)) for group, one in self._lists.items()}
+        return Assembly(self._resource_type, _taken_as_texts(self._targets), lists)
+
     def document(self, row: Row, items: Items | None = None, base: Document | None = None) -> Document:
         """The document of a row and of its groups' rows, for `fhir.exact.write_document`; put into a copy of `base`
         where there is one."""
@@ -68,6 +74,10 @@ class Assembly:
             held: Document = self._put(base, row, items or {})
             return held
         return self._make(row, items or {}) or dict(self._constants)
+
+
+def _taken_as_texts(targets: Targets) -> Targets:
+    return {column: (path, ColumnType.STRING) for column, (path, _) in targets.items()}
 
 
 def _steps(path: str, resource_type: str | None) -> tuple[TargetStep, ...]:

@@ -52,6 +52,17 @@ def codes_of(kind: ColumnType) -> tuple[str, ...]:
     return (SEVERAL, _NOT_A[kind].code, *overflow)
 
 
+def conversion_of(kind: ColumnType) -> Callable[[Any], Any]:
+    """How one value becomes a field of the type; None for what is blank or cannot be one."""
+    convert = _CONVERSIONS[kind]
+
+    def converted(value: Any) -> Any:
+        made = convert(value)
+        return None if type(made) is _Refused else made
+
+    return converted
+
+
 _Field = tuple[str, bool, Callable[[Any], list[Any]], Callable[[Any], Any]]
 """Name, whether it is of the whole record, how its values are read, and how one is converted."""
 
@@ -68,10 +79,16 @@ class FieldReader:
             one = (name, path.of_record, values, _CONVERSIONS[fields[name].type])
             groups.setdefault(never_below(fields[name].path), []).append(one)
         self._groups = list(groups.items())
-        self._group_of = {one[0]: below for below, members in groups.items() for one in members}
+        self.of_record = any(path.of_record for path in self.paths.values())
+        """Whether what is read of an item depends on more than the item."""
 
-    def read(self, document: Any, record: Any = None) -> tuple[Row, list[FieldProblem]]:
-        """The row of a document, or of an item of `record`; every field is a column of it."""
+    def read(
+        self, document: Any, record: Any = None, *, standing: list[str] | None = None
+    ) -> tuple[Row, list[FieldProblem]]:
+        """The row of a document, or of an item of `record`; every field is a column of it.
+
+        `standing` takes the names of the fields for which anything stands there, be it blank: only they have places.
+        """
         row: dict[str, Any] = dict(self._nothing)
         problems: list[FieldProblem] = []
         for below, members in self._groups:
@@ -79,6 +96,8 @@ class FieldReader:
                 continue
             for name, of_record, values, convert in members:
                 found = values(record if of_record and record is not None else document)
+                if standing is not None and found:
+                    standing.append(name)
                 if len(found) > 1:
                     found = [value for value in found if not _is_blank(value)]
                 if not found:
@@ -93,10 +112,7 @@ class FieldReader:
     def places(self, document: Any, fields: Collection[str], *, record: Any = None, at: Place = ()) -> list[Place]:
         """Where in the record the values of `fields` stand, for `unmapped`; `at` is where the document stands."""
         taken: list[Place] = []
-        lacking = {below for below, _ in self._groups if _lacks(document, below)}
         for name in fields:
-            if self._group_of[name] in lacking:
-                continue
             path = self.paths[name]
             of_record = path.of_record and record is not None
             taken += path.places(record) if of_record else path.places(document, at)

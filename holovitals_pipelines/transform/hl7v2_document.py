@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from holovitals_pipelines.fhir.strict_json import MalformedResource
@@ -34,6 +35,11 @@ _BEFORE: Final = "\ufeff \t\r\n\0"
 _AFTER: Final = "\r\n\0"
 """What some senders put around a message."""
 _HEX = re.compile(r"X([0-9A-Fa-f]{2})+")
+_MOST_KEPT: Final = 2_048
+"""Segments that are kept as they were read, some 10 MB at the most: a patient, a visit, an allergy are told by one
+message after another in the same words."""
+_LONGEST_KEPT: Final = 512
+"""Signs of the longest of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,10 @@ class _Marks:
 
 
 def read_message(body: bytes, encoding: str = "utf-8") -> Document:
-    """The document of one message. Raises MalformedResource (`hl7.malformed`, `hl7.encoding`)."""
+    """The document of one message. Raises MalformedResource (`hl7.malformed`, `hl7.encoding`).
+
+    Its segments may be those of other messages too: nobody writes into them.
+    """
     try:
         text = body.decode(encoding)
     except UnicodeDecodeError:
@@ -68,7 +77,7 @@ def read_message(body: bytes, encoding: str = "utf-8") -> Document:
     if not lines or not lines[0].startswith("MSH") or len(lines[0]) < 8:
         raise _malformed("it does not begin with MSH and its separators")
     marks = _marks(lines[0])
-    return {"segments": [_segment(line, marks, number) for number, line in enumerate(lines, start=1)]}
+    return {"segments": [_read_segment(line, marks, number) for number, line in enumerate(lines, start=1)]}
 
 
 def encoding_of(body: bytes, default: str = "utf-8") -> str:
@@ -106,6 +115,17 @@ def _marks(line: str) -> _Marks:
     return _Marks(line[3], *said.ljust(4, "\0")[:4])
 
 
+def _read_segment(line: str, marks: _Marks, number: int) -> Document:
+    kept = _kept_segment(line, marks) if number > 1 and len(line) <= _LONGEST_KEPT else None
+    return _segment(line, marks, number) if kept is None else kept
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _kept_segment(line: str, marks: _Marks) -> Document | None:
+    """None for a line that is no segment: what is said of it names its number."""
+    return _segment(line, marks, 0) if _SEGMENT.fullmatch(line.split(marks.field, 1)[0]) else None
+
+
 def _segment(line: str, marks: _Marks, number: int) -> Document:
     parts = line.split(marks.field)
     if not _SEGMENT.fullmatch(parts[0]):
@@ -117,9 +137,15 @@ def _segment(line: str, marks: _Marks, number: int) -> Document:
         fields, offset = fields[1:], 3
     else:
         offset = 1
+    component, repetition, escape, subcomponent = marks.component, marks.repetition, marks.escape, marks.subcomponent
     for place, written in enumerate(fields, start=offset):
-        if written:
-            found[str(place)] = [_repetition(one, marks) for one in written.split(marks.repetition)]
+        if not written:
+            continue
+        # Most fields are a text and nothing else, which is not worth a call.
+        if component in written or repetition in written or escape in written or subcomponent in written:
+            found[str(place)] = [_repetition(one, marks) for one in written.split(repetition)]
+        else:
+            found[str(place)] = [{"1": written}]
     return found
 
 

@@ -16,14 +16,17 @@ from typing import Any, Final
 
 from holovitals_pipelines.model.writing import Document
 
-OF_THE_MESSAGE: Final = ("header", "evn")
+OF_THE_MESSAGE: Final = ("header", "evn", "mergedAt")
 """Members that tell of the message and not of the record."""
 STATUS_EVENTS: Final = frozenset({"A01", "A02", "A03", "A04", "A05", "A11", "A13"})
 """Events that say what becomes of a visit: others (A08) leave it as it is (vendors.md §10)."""
 CANCEL_DISCHARGE: Final = "A13"
 _NULL_PLACE: Final = re.compile(r"([0-9]+)(?:\[([0-9]+)\])?(?:\.([0-9.]+))?")
+_CLOCK: Final = re.compile(r"([0-9.]*)(.*)")
 _RESULT: Final = ("2", "5", "6", "7", "8", "9", "10")
 """A value and what is said of it: a new value with the flags of the old one would be another finding."""
+_GROWING: Final = frozenset({"mrg", "replaced", "results"})
+"""Members to which late messages add too: a result or a merge is not undone by what was told since."""
 _MASTERED: Final = frozenset({"Patient", "Encounter"})
 """Types that admissions (ADT) keep: results repeat a little of them."""
 
@@ -39,8 +42,8 @@ def merge(known: Document | None, told: Document, *, fill_only: bool = False) ->
         held = known.get(name)
         if held is None:
             merged[name] = _with_sorted_nulls(value)
-        elif held != value:
-            merged[name] = (_filled if fill_only else _merge_of(name, value))(held, value)
+        elif held is not value and held != value:
+            merged[name] = (_filling(name) if fill_only else _merge_of(name, value))(held, value)
     if not fill_only and "pv1" in told and told.get("event") == CANCEL_DISCHARGE:
         merged["pv1"] = _without_discharge(merged["pv1"], told["pv1"])
     return merged
@@ -76,7 +79,7 @@ def newest(known_at: str | None, told_at: str | None) -> str | None:
 
 
 def _clock(written: str) -> tuple[str, str]:
-    found = re.match(r"([0-9.]*)(.*)", written)
+    found = _CLOCK.match(written)
     assert found is not None
     return found[1], found[2]
 
@@ -97,6 +100,10 @@ def _merge_of(name: str, value: Any) -> _Merge:
     return _segment if type(value) is dict and "segment" in value else _replaced
 
 
+def _filling(name: str) -> _Merge:
+    return _MERGES[name] if name in _GROWING else _filled
+
+
 def _replaced(known: Any, told: Any) -> Any:
     return told
 
@@ -106,7 +113,7 @@ def _segment(known: Document, told: Document) -> Document:
     deleted: list[str] = told.get("null", [])
     merged = {name: value for name, value in known.items() if name != "null"}
     gone = set(known.get("null", ()))
-    given = {name for name, value in told.items() if type(value) is list and name != "null"}
+    given = [name for name, value in told.items() if type(value) is list and name != "null"]
     for name in given:
         gone = {place for place in gone if _field_of(place) != name}
         merged[name] = told[name]
@@ -212,6 +219,8 @@ _MERGES: Mapping[str, _Merge] = MappingProxyType(
 
 # two records that were one patient's
 
+_OF_A_MERGE: Final = frozenset({"replaced", "replacedBy", "mergedAt"})
+
 
 def retirement(survivor: Document, retired_id: str) -> Document:
     """What a merge (A40) tells of the retired patient: old number, old name, and who it is now (vendors.md §10).
@@ -224,6 +233,24 @@ def retirement(survivor: Document, retired_id: str) -> Document:
         pid["5"] = mrg["7"]
     replaced_by = {"id": survivor["id"]}
     return {"id": retired_id, "header": survivor["header"], "pid": pid, "replacedBy": replaced_by}
+
+
+def renamed(known: Document, told: Document) -> Document:
+    """What is known of a patient under the old number, with what a change of the number (A46, A47) tells."""
+    return merge({name: value for name, value in known.items() if name not in _OF_A_MERGE}, told)
+
+
+def belonging_to(record: Document, patient_id: str) -> Document:
+    """The record as that patient's; `told` keeps the number it was told with."""
+    told = told_with(record)
+    return {**record, "patient": {"id": patient_id} | ({} if told == patient_id else {"told": told})}
+
+
+def told_with(record: Document) -> str:
+    """The id of the patient whom the source named."""
+    patient = record["patient"]
+    told: str = patient.get("told", patient["id"])
+    return told
 
 
 def revived(record: Document) -> Document:

@@ -45,6 +45,9 @@ class SourcePath:
     whole: _Read = field(compare=False, repr=False)
     """As `all`, but what stands at the last member is one value, be it a list."""
     _places: Callable[[Any, Place], list[Place]] = field(compare=False, repr=False)
+    compared: Callable[[Any], list[Place]] = field(compare=False, repr=False)
+    """Where the values stand that the path's criteria compare. Documents that have the same members and items, and the
+    same values there, have the path's own values at the same places."""
 
     def one(self, document: Any) -> Any:
         """The only value, or None. Raises ValueError where there are several."""
@@ -62,7 +65,13 @@ def compile_path(text: str) -> SourcePath:
     """The path as functions. Raises PathError for what is not in the subset."""
     of_record, steps = parse_source(text)
     return SourcePath(
-        text, of_record, _plain_prefix(steps), _reader(steps), _reader(steps, whole=True), _placing(steps)
+        text,
+        of_record,
+        _plain_prefix(steps),
+        _reader(steps),
+        _reader(steps, whole=True),
+        _placing(steps),
+        _comparing(steps),
     )
 
 
@@ -359,3 +368,30 @@ def _items(place: Place, value: Any) -> Iterator[tuple[Place, Any]]:
             yield from _items((*place, index), item)
     elif value is not None:
         yield place, value
+
+
+def _comparing(steps: tuple[Step, ...]) -> Callable[[Any], list[Place]]:
+    type_name = _type_name(steps)
+    return lambda document: _looked_at(steps[1:] if _is_of(document, type_name) else steps, [((), document)])[1]
+
+
+def _looked_at(steps: tuple[Step, ...], found: _Found) -> tuple[_Found, list[Place]]:
+    """All that the steps may come upon, whichever items are picked on the way, and what criteria compare of it."""
+    compared: list[Place] = []
+    for step in steps:
+        if isinstance(step, Member):
+            found = _placed(step)(found)
+        elif isinstance(step, Where):
+            for asked in _asked(step.criterion):
+                below, deeper = _looked_at(asked.steps, found)
+                compared += deeper
+                compared += [place for place, _ in below] if isinstance(asked, Equals) else []
+    return found, compared
+
+
+def _asked(criterion: Criterion) -> Iterator[Equals | Holds]:
+    if isinstance(criterion, AllOf | AnyOf):
+        for part in criterion.parts:
+            yield from _asked(part)
+    else:
+        yield criterion

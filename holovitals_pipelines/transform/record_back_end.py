@@ -8,6 +8,7 @@ from typing import Any
 
 from holovitals_pipelines.transform.columns import Row
 from holovitals_pipelines.transform.expressions import compile_record
+from holovitals_pipelines.transform.fields import FieldProblem
 from holovitals_pipelines.transform.plan import REQUIRED, Plan, PlannedRule
 from holovitals_pipelines.transform.row_shapes import Shapes
 from holovitals_pipelines.transform.rule_set import Split
@@ -31,28 +32,40 @@ class Result:
 
 Apply = Callable[[dict[str, Any], list[int], list[list[Any]]], list[Any]]
 """Carries out one rule: reads and extends the row, adds errors, returns its values."""
+Makers = Sequence[tuple[int, int]]
+"""Of a target: each rule that may make it, and which of the rule's outputs it is, in the order they are asked."""
 
 
-def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
+def compile_records(plan: Plan) -> RecordRules:
     """A function of a row of source fields and the problems found in reading them. Slow parts happen here, once."""
-    rules = [_rule(plan, place, rule) for place, rule in enumerate(plan.rules)]
-    checks = [(one.target, one.check.fails, one.number, plan.is_error(one.number)) for one in plan.checks]
-    makers = [[(maker, plan.rules[maker].targets.index(place)) for maker in target.rules]
-              for place, target in enumerate(plan.targets)]  # fmt: skip
-    strict = plan.strict
-    shapes = Shapes(plan, rules)
+    return RecordRules(plan)
 
-    def run(source: Row, problems: Sequence[int] = ()) -> Result:
-        shape = shapes.of(source)
+
+class RecordRules:
+    """A plan's rules, targets and checks as functions of a row."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.rules: Sequence[Apply] = [_rule(plan, place, rule) for place, rule in enumerate(plan.rules)]
+        self.makers: Sequence[Makers] = [
+            [(maker, plan.rules[maker].targets.index(place)) for maker in target.rules]
+            for place, target in enumerate(plan.targets)
+        ]
+        self.shapes = Shapes(plan, self.rules)
+        self._checks = [(one.target, one.check.fails, one.number, plan.is_error(one.number)) for one in plan.checks]
+
+    def __call__(self, source: Row, problems: Sequence[int] = ()) -> Result:
+        plan, rules = self.plan, self.rules
+        shape = self.shapes.of(source)
         row, errors = dict(source), list(problems)
         made: list[list[Any]]
         if shape is None:
             made = [_NOTHING] * len(rules)
             for place, apply in enumerate(rules):
                 made[place] = apply(row, errors, made)
-            values: list[Any] = [None] * len(makers)
-            chosen: list[int | None] = [None] * len(makers)
-            undecided: Iterable[int] = range(len(makers))
+            values: list[Any] = [None] * len(self.makers)
+            chosen: list[int | None] = [None] * len(self.makers)
+            undecided: Iterable[int] = range(len(self.makers))
         else:
             row |= shape.row
             errors += shape.errors
@@ -61,24 +74,36 @@ def compile_records(plan: Plan) -> Callable[[Row, Sequence[int]], Result]:
                 made[place] = rules[place](row, errors, made)
             values, chosen, undecided = list(shape.values), list(shape.chosen), shape.targets
         for target in undecided:
-            for rule, output in makers[target]:
-                value = made[rule][output]
-                if value is not None:
-                    values[target], chosen[target] = value, rule
-                    break
+            values[target], chosen[target] = first_made(self.makers[target], made)
         failed: list[int] = []
-        for target, fails, number, is_error in checks:
+        for target, fails, number, is_error in self._checks:
             if fails(values[target]):
                 errors.append(number)
                 if is_error:
                     failed.append(target)
-        rejected = strict and any(plan.is_error(number) for number in errors)
-        if not strict:
+        rejected = plan.strict and any(plan.is_error(number) for number in errors)
+        if not plan.strict:
             for target in failed:
                 values[target] = chosen[target] = None
         return Result(tuple(values), tuple(chosen), tuple(sorted(errors)), rejected)
 
-    return run
+    def passes(self, target: int, value: Any) -> bool:
+        """Whether no check fails a target's value."""
+        return not any(fails(value) for checked, fails, _, _ in self._checks if checked == target)
+
+
+def problem_numbers(plan: Plan, problems: Sequence[FieldProblem]) -> list[int]:
+    """The plan's numbers of what reading the fields found."""
+    return [plan.source_problems[problem.field, problem.code] for problem in problems]
+
+
+def first_made(makers: Makers, made: Sequence[Sequence[Any]]) -> tuple[Any, int | None]:
+    """A target's value, and the rule that made it: the first in their order that made any."""
+    for rule, output in makers:
+        value = made[rule][output]
+        if value is not None:
+            return value, rule
+    return None, None
 
 
 def _rule(plan: Plan, place: int, planned: PlannedRule) -> Apply:

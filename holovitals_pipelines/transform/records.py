@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from holovitals_pipelines.model.writing import Document
-from holovitals_pipelines.transform.columns import Row
-from holovitals_pipelines.transform.fields import FieldProblem
-from holovitals_pipelines.transform.paths import Place
-from holovitals_pipelines.transform.plan import Plan, Problem, target_column
+from holovitals_pipelines.transform.item_rules import ItemMade, ItemRules, target_columns
+from holovitals_pipelines.transform.plan import Problem
 from holovitals_pipelines.transform.reading import RuleSetReady
-from holovitals_pipelines.transform.record_back_end import Result, compile_records
+from holovitals_pipelines.transform.record_back_end import RecordRules, compile_records, problem_numbers
+from holovitals_pipelines.transform.record_programs import Lists, Programs
+from holovitals_pipelines.transform.taken_places import places_taken, taken_fields
 from holovitals_pipelines.transform.unmapped import keep_unmapped, unmapped
 
 RULE_SET = "urn:holovitals:rule-set"
@@ -38,59 +37,54 @@ class Transformed:
 
 
 def compile_rule_set(ready: RuleSetReady) -> Callable[[Document], Transformed]:
-    """A function that transforms one record. Slow parts happen here, once."""
-    run = compile_records(ready.record.plan)
-    lists = [(one, compile_records(one.plan)) for one in ready.lists]
-    keeps_rest = ready.rules.options.preserve_unmapped
+    """A function that transforms one record. Slow parts happen here, once; what is known of records that are alike is
+    found out as they come (record_programs.py)."""
+    rules, lists = compile_records(ready.record.plan), _lists(ready)
+    interpret = _interpreter(ready, rules, lists)
+    programs = None if ready.rules.options.base_on_source else Programs(ready, rules, lists)
 
     def transform(document: Document) -> Transformed:
-        source, problems = ready.record.reader.read(document)
-        result = run(source, problem_numbers(ready.record.plan, problems))
-        findings = [Finding(ready.record.plan.problems[number]) for number in result.errors]
-        rejected = result.rejected
-        taken: list[Place] = []
-        if keeps_rest:
-            known = taken_fields(ready.record.plan, source, problems, result)
-            taken = ready.record.reader.places(document, known)
-            taken += [place for path in ready.volatile for place in path.places(document)]
-        items: dict[str, list[Row]] = {}
-        for one, run_item in lists:
-            rows = items.setdefault(one.id, [])
-            at = one.each.places(document) if keeps_rest else ()
-            for index, item in enumerate(one.each.all(document)):
-                fields, wrong = one.reader.read(item, document)
-                made = run_item(fields, problem_numbers(one.plan, wrong))
-                findings += [Finding(one.plan.problems[number], one.id, index) for number in made.errors]
-                rejected = rejected or made.rejected
-                rows.append(row_of(made))
-                if keeps_rest:
-                    known = taken_fields(one.plan, fields, wrong, made)
-                    taken += one.reader.places(item, known, record=document, at=at[index])
-        base = document if ready.rules.options.base_on_source else None
-        whole = ready.assembly.document(row_of(result), items, base)
-        if keeps_rest:
-            whole = keep_unmapped(whole, unmapped(document, taken))
-        return Transformed(_tagged(ready, whole), tuple(findings), rejected)
+        made = None if programs is None else programs.made_of(document)
+        return interpret(document) if made is None else Transformed(_tagged(ready, made), (), False)
 
     return transform
 
 
-def problem_numbers(plan: Plan, problems: Sequence[FieldProblem]) -> list[int]:
-    """The plan's numbers of what reading the fields found."""
-    return [plan.source_problems[problem.field, problem.code] for problem in problems]
+def interpret_rule_set(ready: RuleSetReady) -> Callable[[Document], Transformed]:
+    """The same, each record by itself: what it says is what the rule set means."""
+    return _interpreter(ready, compile_records(ready.record.plan), _lists(ready))
 
 
-def row_of(result: Result) -> dict[str, Any]:
-    """The targets' columns, for the assembly."""
-    return {target_column(number): value for number, value in enumerate(result.values)}
+def _lists(ready: RuleSetReady) -> Lists:
+    return [(one, ItemRules(one, keeps_rest=ready.rules.options.preserve_unmapped)) for one in ready.lists]
 
 
-def taken_fields(plan: Plan, row: Row, problems: Sequence[FieldProblem], result: Result) -> set[str]:
-    """The fields whose values are in the targets, and those that hold nothing. One that was read for nothing (its rule
-    was not applied, yielded no value or failed) is not taken: its value belongs to the rest."""
-    wrong = {problem.field for problem in problems}
-    blank = {name for name, value in row.items() if value is None and name not in wrong}
-    return blank.union(*(plan.rules[maker].fields for maker in result.makers if maker is not None))
+def _interpreter(ready: RuleSetReady, run: RecordRules, lists: Lists) -> Callable[[Document], Transformed]:
+    plan = ready.record.plan
+    columns = target_columns(plan)
+
+    def transform(document: Document) -> Transformed:
+        standing: list[str] = []
+        source, problems = ready.record.reader.read(document, standing=standing)
+        result = run(source, problem_numbers(plan, problems))
+        findings = [Finding(plan.problems[number]) for number in result.errors]
+        rejected = result.rejected
+        items: list[list[ItemMade]] = []
+        for one, rules in lists:
+            of_list = [rules.made_of(item, document) for item in one.each.all(document)]
+            for index, made in enumerate(of_list):
+                findings += [Finding(one.plan.problems[number], one.id, index) for number in made.errors]
+                rejected = rejected or made.rejected
+            items.append(of_list)
+        base = document if ready.rules.options.base_on_source else None
+        rows = {one.id: [made.row for made in of_list] for (one, _), of_list in zip(lists, items, strict=True)}
+        whole = ready.assembly.document(dict(zip(columns, result.values, strict=True)), rows, base)
+        if ready.rules.options.preserve_unmapped:
+            known = taken_fields(plan, standing, source, problems, result.makers)
+            whole = keep_unmapped(whole, unmapped(document, places_taken(ready, document, known, items)))
+        return Transformed(_tagged(ready, whole), tuple(findings), rejected)
+
+    return transform
 
 
 def _tagged(ready: RuleSetReady, made: Document) -> Document:

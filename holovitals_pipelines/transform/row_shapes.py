@@ -56,11 +56,11 @@ class Shapes:
             return None
         shape = self._known[key]
         if shape is None:
-            shape = self._known[key] = self._worked_out(source)
+            shape = self._known[key] = self.worked_out(source)
         return shape
 
-    def _worked_out(self, source: Row) -> Shape:
-        """Every rule is carried out on the row, noting what it reads."""
+    def worked_out(self, source: Row) -> Shape:
+        """The shape of a row, anew: every rule is carried out on it, noting what it reads."""
         row = _Watched(source)
         made: list[list[Any]] = [[]] * len(self._rules)
         same: list[bool] = []

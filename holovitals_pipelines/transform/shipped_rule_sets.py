@@ -11,6 +11,7 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from holovitals_pipelines.model.plug_ins import PlugIn, plugged_in
 from holovitals_pipelines.model.vocabulary import Direction, Provider, SourceFormat
 from holovitals_pipelines.transform.reading import RuleSetReady, read_rule_set
 from holovitals_pipelines.transform.shipped_functions import shipped_functions
@@ -51,10 +52,18 @@ def place_of(provider: Provider, resource_type: str, direction: Direction, sourc
 
 @cache
 def _read(place: str) -> RuleSetReady | None:
-    file = _FOLDER.joinpath(place)
-    if not file.is_file():
+    ours = _FOLDER.joinpath(place)
+    file = ours if ours.is_file() else _of_plug_in(place)
+    if file is None or not file.is_file():
         return None
     return read_rule_set(file.read_text(encoding="utf-8"), place, shipped_functions(), shipped_tables())
+
+
+def _of_plug_in(place: str) -> Traversable | None:
+    """The file of a vendor that an installed package brings; its folder is a package of that vendor's alone."""
+    provider, _, name = place.partition("/")
+    entry = plugged_in(PlugIn.RULE_SETS).get(provider)
+    return files(entry.value).joinpath(name) if entry is not None else None
 
 
 def _is_of(found: SourceFormat, wanted: SourceFormat | None) -> bool:

@@ -18,6 +18,8 @@ UNMAPPED = "urn:holovitals:unmapped"
 _Taken = dict[str | int, "_Taken | None"]
 """Places as a tree; None: all of it."""
 _NOTHING = object()
+_UNTOUCHED: _Taken = {}
+"""Of what nothing is taken; never added to."""
 
 
 def unmapped(document: Document, reads: Collection[Place]) -> Document:
@@ -25,11 +27,15 @@ def unmapped(document: Document, reads: Collection[Place]) -> Document:
 
     The resource type is not part of it: the rules are of a type.
     """
-    taken: _Taken | None = {"resourceType": None}
+    taken: _Taken = {"resourceType": None}
+    resource_type = document.get("resourceType")
     for place in reads:
         # A leading type name is no member, as in source paths.
-        typed = place[:1] == (document.get("resourceType"),)
-        taken = _with(taken, place[1:] if typed else place)
+        if place and place[0] == resource_type:
+            place = place[1:]
+        if not place:
+            return {}
+        _take(taken, place)
     rest = _rest(document, taken)
     return {} if rest is _NOTHING else rest
 
@@ -62,36 +68,52 @@ def _is_rest(item: Any) -> bool:
     return type(item) is dict and item.get("url") == UNMAPPED and type(item.get("valueString")) is str
 
 
-def _with(taken: _Taken | None, place: Place) -> _Taken | None:
-    if taken is None or not place:
-        return None
-    taken[place[0]] = _with(taken.get(place[0], {}), place[1:])
-    return taken
+def _take(taken: _Taken, place: Place) -> None:
+    """Add a place to the tree of those taken: what is above it, where that is taken already, stays."""
+    for step in place[:-1]:
+        below = taken.setdefault(step, {})
+        if below is None:
+            return
+        taken = below
+    taken[place[-1]] = None
 
 
-def _rest(value: Any, taken: _Taken | None) -> Any:
+def _rest(value: Any, taken: _Taken) -> Any:
     """What is left of a value. A null member is no value; a null item stays in a list that nothing was taken of."""
-    if taken is None:
-        return _NOTHING
-    left: Any
     if type(value) is dict:
-        members = {name: _rest(inner, taken.get(name, {})) for name, inner in value.items() if inner is not None}
-        left = {name: rest for name, rest in members.items() if rest is not _NOTHING}
-    elif type(value) is list:
-        items = [_rest(item, _of_item(taken, index)) for index, item in enumerate(value)]
-        left = [rest for rest in items if rest is not _NOTHING and not (rest is None and taken)]
-    else:
-        return value
+        return _rest_of_members(value, taken)
+    if type(value) is list:
+        return _rest_of_items(value, taken)
+    return value
+
+
+def _rest_of_members(value: dict[str, Any], taken: _Taken) -> Any:
+    left: dict[str, Any] = {}
+    for name, inner in value.items():
+        below = taken.get(name, _UNTOUCHED)
+        if below is None or inner is None:
+            continue
+        # Most members are texts: a call for each would be a third of the work.
+        rest = _rest(inner, below) if type(inner) is dict or type(inner) is list else inner
+        if rest is not _NOTHING:
+            left[name] = rest
     return left if left or not value else _NOTHING
 
 
-def _of_item(taken: _Taken, index: int) -> _Taken | None:
-    """What is taken of a list's item: what is taken of this one, and what is taken of all."""
-    of_all: _Taken = {step: inner for step, inner in taken.items() if type(step) is str}
-    if index not in taken:
-        return of_all
-    of_this = taken[index]
-    return None if of_this is None else _merged(of_all, of_this)
+def _rest_of_items(value: list[Any], taken: _Taken) -> Any:
+    of_all: _Taken = {step: inner for step, inner in taken.items() if type(step) is str} if taken else _UNTOUCHED
+    left = []
+    for index, item in enumerate(value):
+        below: _Taken | None = of_all
+        if index in taken:
+            of_this = taken[index]
+            below = None if of_this is None else _merged(of_all, of_this) if of_all else of_this
+        if below is None:
+            continue
+        rest = _rest(item, below)
+        if rest is not _NOTHING and not (rest is None and taken):
+            left.append(rest)
+    return left if left or not value else _NOTHING
 
 
 def _merged(one: _Taken, other: _Taken) -> _Taken:

@@ -1,4 +1,7 @@
-"""Laws of the canonical form, over generated resources and every way to spell them."""
+"""Laws of the canonical form, over generated resources and every way to spell them.
+
+On some examples of each law; on a thousand with `--long`, as `make proof` runs it.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,8 @@ def in_order(value: Any) -> str:
     return spell(value, sorted, "", lambda text: json.dumps(text, ensure_ascii=False))
 
 
-MANY = settings(max_examples=300, deadline=None)
+pytestmark = pytest.mark.long(by_examples=True)
+MANY = settings(deadline=None)
 
 
 @MANY

@@ -29,7 +29,9 @@ from holovitals_pipelines.fhir.exact import (
 from holovitals_pipelines.fhir.strict_json import MalformedResource
 
 EXPORT = Path(__file__).parents[3] / "shared" / "data" / "fhir-bulk-100"
-MANY = settings(max_examples=500, deadline=None)
+MANY = settings(max_examples=2 * settings.default.max_examples, deadline=None)
+
+pytestmark = pytest.mark.long(by_examples=True)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-1, 2) | st.sampled_from([Number("1.0"), Number("1.00"), Number("1e0")])

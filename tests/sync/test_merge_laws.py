@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from holovitals_pipelines.fhir.exact import exactly_equal
@@ -24,7 +25,8 @@ from tests.sync.merge_cases import (
     unordered,
 )
 
-MANY = settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck))
+pytestmark = pytest.mark.long(by_examples=True)
+MANY = settings(max_examples=4 * settings.default.max_examples, deadline=None, suppress_health_check=list(HealthCheck))
 MOVES = {UnitKind.PUSHED, UnitKind.PULLED, UnitKind.CONFLICT}
 
 

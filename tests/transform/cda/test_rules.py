@@ -25,8 +25,8 @@ from holovitals_pipelines.transform.functions import Refused
 from holovitals_pipelines.transform.hl7_times import hl7_date, hl7_datetime
 from holovitals_pipelines.transform.plan import target_column
 from holovitals_pipelines.transform.reading import RuleSetReady
-from holovitals_pipelines.transform.record_back_end import compile_records
-from holovitals_pipelines.transform.records import Transformed, compile_rule_set, problem_numbers
+from holovitals_pipelines.transform.record_back_end import compile_records, problem_numbers
+from holovitals_pipelines.transform.records import Transformed, compile_rule_set
 from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for, shipped_rule_sets
 from holovitals_pipelines.transform.tables import shipped_tables
 

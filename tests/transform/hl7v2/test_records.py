@@ -27,8 +27,8 @@ from holovitals_pipelines.transform.fields import fields_table
 from holovitals_pipelines.transform.hl7v2_document import read_message, split_messages
 from holovitals_pipelines.transform.hl7v2_records import records_of
 from holovitals_pipelines.transform.plan import target_column
-from holovitals_pipelines.transform.record_back_end import compile_records
-from holovitals_pipelines.transform.records import Transformed, compile_rule_set, problem_numbers
+from holovitals_pipelines.transform.record_back_end import compile_records, problem_numbers
+from holovitals_pipelines.transform.records import Transformed, compile_rule_set
 from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for
 from holovitals_pipelines.transform.sources import documents_of
 from holovitals_pipelines.transform.tables import shipped_tables
