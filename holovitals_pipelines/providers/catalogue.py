@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from holovitals_pipelines.fhir.resource_types import in_processing_order
-from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Provider, SourceFormat
 from holovitals_pipelines.providers.allscripts import fhir as veradigm_fhir
 from holovitals_pipelines.providers.allscripts import rows as allscripts
@@ -18,6 +17,7 @@ from holovitals_pipelines.providers.meditech import adapter as meditech
 from holovitals_pipelines.providers.meditech import fhir as meditech_fhir
 from holovitals_pipelines.providers.nextgen import fhir as nextgen_fhir
 from holovitals_pipelines.providers.nextgen import records as nextgen
+from holovitals_pipelines.providers.vendor import plugged_vendor
 
 COMMON_TYPES = (
     "Organization", "Location", "Practitioner", "Patient", "Group", "Device", "Encounter", "AllergyIntolerance",
@@ -48,13 +48,7 @@ _USUAL_IN_FHIR: Mapping[Provider, Collection[str]] = {
 
 
 def usual_types(provider: Provider, form: str | None = None) -> tuple[str, ...]:
-    """In processing order; `form` is the connection's `format`. Raises ConfigurationError for a provider without an
-    adapter."""
-    if provider not in _USUAL:
-        raise ConfigurationError(
-            f"there is no adapter for provider {provider}",
-            code="provider.unknown",
-            remedy=f"choose one of: {', '.join(_USUAL)}",
-        )
+    """In processing order; `form` is the connection's `format`."""
     in_fhir = _USUAL_IN_FHIR.get(provider) if form == SourceFormat.FHIR_R4 else None
-    return tuple(in_processing_order(in_fhir or _USUAL[provider]))
+    usual = in_fhir or _USUAL.get(provider) or plugged_vendor(provider).types
+    return tuple(in_processing_order(usual))

@@ -40,6 +40,7 @@ from holovitals_pipelines.providers.crawl import Fetch, crawl
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.json_patch import Checks, PatchRules
+from holovitals_pipelines.providers.patient_list import listed_patients, patients_to_ask_for
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.providers.reading import FhirConnection, instant
 from holovitals_pipelines.providers.smart import SmartBackend, discover_token_url
@@ -226,7 +227,7 @@ class CernerAdapter(FhirConnection):
             return False
         if resource_type == "Patient":
             # Everyone known is read, but newcomers are seen only where the list says who there is.
-            return bool(self._listed_patients())
+            return bool(listed_patients(self.config, self._resolve_secret))
         return request.since.get(resource_type) is None or not CERNER_TYPES.get(resource_type, CernerType()).timed
 
     async def _pages(self, request: ReadRequest, read: TypeRead, progress: Progress) -> AsyncGenerator[Page, None]:
@@ -281,21 +282,13 @@ class CernerAdapter(FhirConnection):
         return {**{name: how.params for name, how in CERNER_TYPES.items()}, **dict.fromkeys(SHARED_TYPES, ())}
 
     def _patients(self, request: ReadRequest) -> list[str]:
-        patients = sorted({*self._listed_patients(), *request.patients()})
-        if not patients:
-            raise ConfigurationError(
-                "Oracle Health answers no search without a patient, and no patient is known at this connection",
-                code="cerner.no_population",
-                place=f"connection {self.config.name}",
-                remedy="set read.group (a Group id from the site) or read.patient_ids (a file of ids, one a line)",
-            )
-        return patients
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
+        return patients_to_ask_for(
+            self.config,
+            self._resolve_secret,
+            request.patients(),
+            because="Oracle Health answers no search without a patient",
+            code="cerner.no_population",
+        )
 
 
 def _patients_first(types: Sequence[str]) -> list[str]:

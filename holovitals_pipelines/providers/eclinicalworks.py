@@ -30,6 +30,7 @@ from holovitals_pipelines.providers.eclinicalworks_writes import WriteBackJudge,
 from holovitals_pipelines.providers.exchange import outcome_unknown
 from holovitals_pipelines.providers.fhir_rest import Found, Query, quoted, search
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients, patients_to_ask_for
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.providers.reading import FhirConnection
 from holovitals_pipelines.providers.refusals import Write
@@ -164,7 +165,7 @@ class EcwAdapter(FhirConnection):
             return list(types)
         if self.config.read.mode == "search" or self.config.read.group is None:
             return []
-        listed = bool(self._listed_patients())
+        listed = bool(listed_patients(self.config, self._resolve_secret))
         return [name for name in types if name in EXPORTED_ONLY or (name == "Patient" and not listed)]
 
     def _export(self, request: ReadRequest, types: Sequence[str]) -> Export:
@@ -186,7 +187,7 @@ class EcwAdapter(FhirConnection):
             pages = self._by_id(request.only_ids.get(resource_type, ()), read, progress)
         elif resource_type == "Patient":
             # Everyone known is read, but newcomers are not seen: no snapshot, unless the list says who there is.
-            snapshot = request.only_patients is None and bool(self._listed_patients())
+            snapshot = request.only_patients is None and bool(listed_patients(self.config, self._resolve_secret))
             pages = self._known(request, read, progress)
         else:
             narrowed = any(name == ECW_TYPES.get(resource_type, _WHOLE).since for name, _ in params)
@@ -243,21 +244,14 @@ class EcwAdapter(FhirConnection):
     def _patients(self, request: ReadRequest) -> list[str]:
         if request.only_patients is not None:
             return sorted(set(request.only_patients))
-        patients = sorted({*self._listed_patients(), *request.patients()})
-        if not patients:
-            raise ConfigurationError(
-                "eClinicalWorks lists no patients, and no patient is known at this connection",
-                code="ecw.no_population",
-                place=f"connection {self.config.name}",
-                remedy="set read.group (a Group made inside the EMR) or read.patient_ids (a file of ids, one a line)",
-            )
-        return patients
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
+        return patients_to_ask_for(
+            self.config,
+            self._resolve_secret,
+            request.patients(),
+            because="eClinicalWorks lists no patients",
+            code="ecw.no_population",
+            group="a Group made inside the EMR",
+        )
 
     # writing
 

@@ -28,6 +28,7 @@ from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_attachments import BINARY, is_binary
 from holovitals_pipelines.providers.fhir_rest import Found, Query, search
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients, patients_to_ask_for
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.providers.reading import FhirConnection, instant
 
@@ -159,7 +160,7 @@ class EpicAdapter(FhirConnection):
 
     async def _population(self, request: ReadRequest, progress: Progress) -> AsyncGenerator[ReadEvent, None]:
         """The Patient type: the listed ids, else the Group's members, else everyone already known."""
-        listed = self._listed_patients()
+        listed = listed_patients(self.config, self._resolve_secret)
         if self.config.read.group is not None and not listed and self.config.read.mode == "auto":
             async with aclosing(self._exported(self._group_export(["Patient"]), progress)) as events:
                 async for event in events:
@@ -249,21 +250,13 @@ class EpicAdapter(FhirConnection):
         return start.date().isoformat()
 
     def _patients(self, request: ReadRequest) -> list[str]:
-        patients = sorted({*self._listed_patients(), *request.patients()})
-        if not patients:
-            raise ConfigurationError(
-                "Epic answers no search without a patient, and no patient is known at this connection",
-                code="epic.no_population",
-                place=f"connection {self.config.name}",
-                remedy="set read.group (a Group id from the site) or read.patient_ids (a file of ids, one a line)",
-            )
-        return patients
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
+        return patients_to_ask_for(
+            self.config,
+            self._resolve_secret,
+            request.patients(),
+            because="Epic answers no search without a patient",
+            code="epic.no_population",
+        )
 
 
 _NARROWED = frozenset(name for name, how in EPIC_TYPES.items() if how.time_parameter is not None)

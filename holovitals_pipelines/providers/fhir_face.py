@@ -20,6 +20,7 @@ from holovitals_pipelines.providers.adapter import Identifier
 from holovitals_pipelines.providers.client_credentials import ClientCredentials, TokenEndpoint
 from holovitals_pipelines.providers.fhir import FhirAdapter
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients
 from holovitals_pipelines.providers.progress import Progress, TypeRead
 
 US_CORE_TYPES = (
@@ -84,7 +85,7 @@ class FhirFace(FhirAdapter):
             yield page
 
     def _patients(self, request: ReadRequest) -> list[str]:
-        patients = sorted({*self._listed_patients(), *request.patients()})
+        patients = sorted({*listed_patients(self.config, self._resolve_secret), *request.patients()})
         if not patients:
             raise ConfigurationError(
                 "the vendor answers no search without a patient, and no patient is known at this connection",
@@ -93,9 +94,3 @@ class FhirFace(FhirAdapter):
                 remedy="set read.group (a Group id from the site) or read.patient_ids (a file of ids, one a line)",
             )
         return patients
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]

@@ -124,6 +124,7 @@ class VendorHttp:
         return other
 
     async def close(self) -> None:
+        self._bucket.close()
         await self._client.aclose()
 
     def statistics(self) -> Sequence[RequestStatistics]:

@@ -19,7 +19,7 @@ from typing import Protocol
 from holovitals_pipelines.providers.clock import Clock
 
 MINUTE = 60.0
-_DRIFT_SECONDS = 1.0
+DRIFT_SECONDS = 1.0
 """Two clocks need not run equally fast: a slot is free again a little later than a minute by ours."""
 _RESOLUTION_SECONDS = 1.0
 """A Date header tells whole seconds."""
@@ -44,6 +44,17 @@ class Bucket(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Nobody asks any more: whoever held the bucket is done."""
+        ...
+
+
+def silence_after(served_at: datetime | None, clock: Clock) -> float:
+    """For how many seconds a vendor refuses everybody that counts by the minutes of its clock, `served_at`."""
+    if served_at is not None:
+        return MINUTE - served_at.timestamp() % MINUTE + _RESOLUTION_SECONDS
+    return MINUTE - clock.now().timestamp() % MINUTE + _RESOLUTION_SECONDS + _UNKNOWN_SKEW_SECONDS
+
 
 class Unlimited:
     async def acquire(self) -> float:
@@ -53,6 +64,9 @@ class Unlimited:
         return None
 
     def throttled(self, served_at: datetime | None) -> float | None:
+        return None
+
+    def close(self) -> None:
         return None
 
 
@@ -79,6 +93,9 @@ class TokenBucket:
         return None
 
     def throttled(self, served_at: datetime | None) -> float | None:
+        return None
+
+    def close(self) -> None:
         return None
 
 
@@ -110,16 +127,14 @@ class MinuteBucket:
             self._answered.append(self._clock.monotonic())
 
     def throttled(self, served_at: datetime | None) -> float | None:
-        now, unsure = (
-            (served_at, _RESOLUTION_SECONDS)
-            if served_at is not None
-            else (self._clock.now(), _RESOLUTION_SECONDS + _UNKNOWN_SKEW_SECONDS)
-        )
-        wait = MINUTE - now.timestamp() % MINUTE + unsure
+        wait = silence_after(served_at, self._clock)
         with self._lock:
             # The vendor refuses everybody until then, so nobody asks.
             self._silent_until = max(self._silent_until, self._clock.monotonic() + wait)
         return wait
+
+    def close(self) -> None:
+        """Nothing: others may hold it, and what was sent counts on."""
 
     @property
     def idle(self) -> bool:
@@ -144,7 +159,7 @@ class MinuteBucket:
             self._answered.popleft()
 
     def _frees(self, answered: float) -> float:
-        return answered + MINUTE + _DRIFT_SECONDS
+        return answered + MINUTE + DRIFT_SECONDS
 
 
 class AllOf:
@@ -163,6 +178,10 @@ class AllOf:
     def throttled(self, served_at: datetime | None) -> float | None:
         told = [bucket.throttled(served_at) for bucket in self._buckets]
         return max((wait for wait in told if wait is not None), default=None)
+
+    def close(self) -> None:
+        for bucket in self._buckets:
+            bucket.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,20 @@
-"""From a connection's declaration to an adapter ready to open: the one place that knows which vendors there are."""
+"""From a connection's declaration to an adapter ready to open: the one place that knows which vendors there are.
+
+Vendors that other packages bring are found by `vendor.plugged_vendor`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import httpx
 
-from holovitals_pipelines.model.connection import ConnectionConfig, SecretRef, SmartBackendAuth
+from holovitals_pipelines.model.connection import ClientSecretAuth, ConnectionConfig, SmartBackendAuth
 from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.model.vocabulary import Provider, SourceFormat
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.allscripts.adapter import AllscriptsAdapter
 from holovitals_pipelines.providers.allscripts.fhir import VeradigmFhirAdapter
-from holovitals_pipelines.providers.answers import NO_TABLE, Judge, VendorTable
 from holovitals_pipelines.providers.athenahealth.adapter import AthenaAdapter
 from holovitals_pipelines.providers.athenahealth.fhir import AthenaFhirAdapter
 from holovitals_pipelines.providers.cerner import CernerAdapter
@@ -31,18 +32,9 @@ from holovitals_pipelines.providers.meditech.held import HeldRecords
 from holovitals_pipelines.providers.nextgen.adapter import NextGenAdapter
 from holovitals_pipelines.providers.nextgen.fhir import NextGenFhirAdapter
 from holovitals_pipelines.providers.rate import Limits, bucket_for
+from holovitals_pipelines.providers.shared_rate import Allowance, shared_bucket_for
 from holovitals_pipelines.providers.smart import SmartBackend
-
-ResolveSecret = Callable[[SecretRef], str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Vendor:
-    adapter: Callable[[ConnectionConfig, VendorHttp, ResolveSecret], Adapter]
-    errors: VendorTable = field(default_factory=lambda: NO_TABLE)
-    judge: Judge | None = None
-    limits: Callable[[str], Limits] = lambda base_url: Limits()
-    """What the vendor lets one client ask of a base URL."""
+from holovitals_pipelines.providers.vendor import ResolveSecret, Vendor, plugged_vendor
 
 
 def _athena_limits(base_url: str) -> Limits:
@@ -50,23 +42,29 @@ def _athena_limits(base_url: str) -> Limits:
     return Limits(per_second=5.0 if ".preview." in base_url else 100.0)
 
 
-_VENDORS: dict[Provider, _Vendor] = {
-    Provider.FHIR: _Vendor(lambda config, http, resolve_secret: FhirAdapter(config, http)),
-    Provider.EPIC: _Vendor(EpicAdapter, EPIC_ERRORS),
-    Provider.CERNER: _Vendor(CernerAdapter, judge=cerner_judge),
-    Provider.ATHENAHEALTH: _Vendor(AthenaAdapter, limits=_athena_limits),
-    Provider.ALLSCRIPTS: _Vendor(AllscriptsAdapter),
-    Provider.NEXTGEN: _Vendor(NextGenAdapter),
-    Provider.ECLINICALWORKS: _Vendor(
+def _athena_app(config: ConnectionConfig) -> str:
+    """unverified: that an app's requests count together at all practices (vendors.md §5.7)"""
+    host = httpx.URL(config.base_url).host
+    return f"{host}#{config.auth.client_id}" if isinstance(config.auth, ClientSecretAuth) else host
+
+
+_VENDORS: dict[Provider, Vendor] = {
+    Provider.FHIR: Vendor(lambda config, http, resolve_secret: FhirAdapter(config, http)),
+    Provider.EPIC: Vendor(EpicAdapter, EPIC_ERRORS),
+    Provider.CERNER: Vendor(CernerAdapter, judge=cerner_judge),
+    Provider.ATHENAHEALTH: Vendor(AthenaAdapter, limits=_athena_limits, counted=_athena_app),
+    Provider.ALLSCRIPTS: Vendor(AllscriptsAdapter),
+    Provider.NEXTGEN: Vendor(NextGenAdapter),
+    Provider.ECLINICALWORKS: Vendor(
         EcwAdapter, ECW_ERRORS, read_judge, lambda base_url: Limits(per_minute=REQUESTS_PER_MINUTE)
     ),
 }
 
-_FHIR_FACES: dict[Provider, _Vendor] = {
-    Provider.ATHENAHEALTH: _Vendor(AthenaFhirAdapter, limits=_athena_limits),
-    Provider.ALLSCRIPTS: _Vendor(VeradigmFhirAdapter),
-    Provider.NEXTGEN: _Vendor(NextGenFhirAdapter),
-    Provider.MEDITECH: _Vendor(MeditechFhirAdapter),
+_FHIR_FACES: dict[Provider, Vendor] = {
+    Provider.ATHENAHEALTH: Vendor(AthenaFhirAdapter, limits=_athena_limits, counted=_athena_app),
+    Provider.ALLSCRIPTS: Vendor(VeradigmFhirAdapter),
+    Provider.NEXTGEN: Vendor(NextGenFhirAdapter),
+    Provider.MEDITECH: Vendor(MeditechFhirAdapter),
 }
 """What `format: FHIR_R4` chooses of vendors that have another interface too."""
 
@@ -80,31 +78,31 @@ def open_adapter(
     clock: Clock = SYSTEM_CLOCK,
     transport: httpx.AsyncBaseTransport | None = None,
     held: HeldRecords | None = None,
+    allowance: Allowance | None = None,
 ) -> Adapter:
     """The adapter of a connection, to be used with `async with`; nothing is sent before that.
 
     `resolve_secret` gives the text a reference stands for. `clock` and `transport` are for tests. `held` is what HL7 v2
-    messages have told, for a connection that receives them.
+    messages have told, for a connection that receives them. `allowance` shares the vendor's limits with other
+    processes; without one they are kept by this process alone.
 
-    Raises ConfigurationError for a provider without an adapter.
+    Raises ConfigurationError for what the connection lacks.
     """
-    if config.provider is Provider.MEDITECH and config.format is None:
+    if _speaks_messages(config):
         return _meditech(config, resolve_secret, clock, held)
-    vendor = _vendor_of(config)
-    if vendor is None:
-        raise ConfigurationError(
-            f"there is no adapter for provider {config.provider}",
-            code="provider.unknown",
-            place=f"connection {config.name}",
-            remedy=f"choose one of: {', '.join(AVAILABLE)}",
-        )
+    vendor, limits = _vendor_of(config), limits_of(config)
+    bucket = (
+        bucket_for(limits, config.base_url, clock)
+        if allowance is None
+        else shared_bucket_for(limits, vendor.counted(config), allowance, clock)
+    )
     http = VendorHttp(
         config.name,
         config.base_url,
         config.read,
         table=vendor.errors,
         judge=vendor.judge,
-        bucket=bucket_for(limits_of(config), config.base_url, clock),
+        bucket=bucket,
         clock=clock,
         transport=transport,
     )
@@ -113,15 +111,18 @@ def open_adapter(
     return vendor.adapter(config, http, resolve_secret)
 
 
-def _vendor_of(config: ConnectionConfig) -> _Vendor | None:
+def _speaks_messages(config: ConnectionConfig) -> bool:
+    return config.provider is Provider.MEDITECH and config.format is None
+
+
+def _vendor_of(config: ConnectionConfig) -> Vendor:
     face = _FHIR_FACES.get(config.provider) if config.format == SourceFormat.FHIR_R4 else None
-    return face or _VENDORS.get(config.provider)
+    return face or _VENDORS.get(config.provider) or plugged_vendor(config.provider)
 
 
 def limits_of(config: ConnectionConfig) -> Limits:
     """The vendor's, with the connection's own requests a second where it names them."""
-    vendor = _vendor_of(config)
-    limits = vendor.limits(config.base_url) if vendor is not None else Limits()
+    limits = Limits() if _speaks_messages(config) else _vendor_of(config).limits(config.base_url)
     return replace(limits, per_second=config.read.requests_per_second or limits.per_second)
 
 

@@ -17,6 +17,7 @@ from holovitals_pipelines.sandbox.clock import Clock, instant
 from holovitals_pipelines.sandbox.faults import FaultPlan, fault_from
 from holovitals_pipelines.sandbox.people import merge_patients
 from holovitals_pipelines.sandbox.site import Site, base_urls
+from holovitals_pipelines.sandbox.webhooks import WebhookSender
 from holovitals_pipelines.sandbox.wire import RequestLog
 
 
@@ -133,6 +134,32 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         wanted = orjson.loads(await request.body())
         return _json({"moved": merge_patients(site, wanted["retired"], wanted["survivor"])})
 
+    senders: dict[str, WebhookSender] = {}
+
+    async def webhooks(request: Request) -> Response:
+        """`{"url": …, "secret": …, "form": …}`: every change is told there from now on; `{"heartbeat": true}` later."""
+        site = site_of(request)
+        if site is None:
+            return _json({"error": "no such dialect"}, 404)
+        name = request.path_params["dialect"]
+        if request.method == "DELETE" and name in senders:
+            senders[name].stop()
+        if request.method == "POST":
+            wanted = orjson.loads(await request.body())
+            if "url" in wanted:
+                if name not in senders:
+                    senders[name] = WebhookSender(site)
+                handshake = bool(wanted.get("handshake", True))
+                try:
+                    senders[name].restart(
+                        wanted["url"], wanted.get("secret", ""), wanted.get("form"), handshake=handshake
+                    )
+                except ConfigurationError as error:
+                    return _json({"error": str(error)}, 400)
+            elif wanted.get("heartbeat") and name in senders:
+                senders[name].heartbeat()
+        return _json(senders[name].progress() if name in senders else {"pending": 0, "sent": 0, "accepted": 0})
+
     async def reset_bulk(request: Request) -> Response:
         """Forget all exports and kick-offs, as if the window had passed."""
         site = site_of(request)
@@ -153,6 +180,7 @@ def admin_routes(sites: Mapping[str, Site], clock: Clock, plan: FaultPlan, log: 
         Route("/_sandbox/{dialect}/changes", changes),
         Route("/_sandbox/{dialect}/settings", settings, methods=["GET", "POST"]),
         Route("/_sandbox/{dialect}/merge", merge, methods=["POST"]),
+        Route("/_sandbox/{dialect}/webhooks", webhooks, methods=["GET", "POST", "DELETE"]),
         Route("/_sandbox/{dialect}/bulk/reset", reset_bulk, methods=["POST"]),
         Route("/_sandbox/{dialect}/{kind}/{id}", resource, methods=["GET", "PUT", "DELETE"]),
     ]

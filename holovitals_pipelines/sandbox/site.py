@@ -28,8 +28,15 @@ Failure = Callable[[int, str, dict[str, str]], Response]
 """(status, words, headers) → how a vendor says it."""
 
 
+_ISSUE_TYPES = {
+    400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 409: "conflict",
+    410: "deleted", 412: "conflict", 413: "too-long", 422: "processing", 429: "throttled", 500: "exception",
+}  # fmt: skip
+"""http://hl7.org/fhir/R4/valueset-issue-type.html, by status."""
+
+
 def _fhir_failure(status: int, words: str, headers: dict[str, str]) -> Response:
-    return refusal(status, "throttled" if status == 429 else "transient", words, headers)
+    return refusal(status, _ISSUE_TYPES.get(status, "transient"), words, headers)
 
 
 def _fhir_target(site: Site, path: str, body: bytes) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ Law: a claim names what a user may rely on; where a vendor makes one impossible,
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -25,9 +25,6 @@ from holovitals_pipelines.providers.adapter import Adapter
 from tests.contract.harness import UNREADABLE, Bench, Read
 from tests.end_to_end.two_way import Ours
 from tests.providers.loopback import FastClock
-
-OVERLAP = timedelta(seconds=130)
-"""What the engine takes off a watermark (`read.overlap_seconds`)."""
 
 
 class ReadingContract:
@@ -59,10 +56,10 @@ class ReadingContract:
             assert Counter(begun.ids + rest.ids) == Counter(whole.ids), f"after event {after}"
 
     def test_a_change_since_the_last_read_is_read_by_the_next(self, bench: Bench) -> None:
-        since = watermarks(bench.read())
+        since = watermarks(bench, bench.read())
         touched = bench.held_ids(bench.vendor.held_as)[0]
         bench.touch(touched)
-        assert names(bench.read(bench.asked(since)), touched)
+        assert names(bench.read(bench.asked(since)), bench.known_as(touched))
 
     def test_a_change_while_the_read_runs_is_read_by_it_or_by_the_next(self, bench: Bench) -> None:
         first, *_, last = bench.held_ids(bench.vendor.held_as)
@@ -72,9 +69,9 @@ class ReadingContract:
             bench.touch(last)
 
         running = bench.read(between=edit)
-        following = bench.read(bench.asked(watermarks(running)))
-        for identity in (first, last):
-            assert names(following, identity) or told_of(running, identity, "urn:contract:touched")
+        following = bench.read(bench.asked(watermarks(bench, running)))
+        for identity in map(bench.known_as, (first, last)):
+            assert names(following, identity) or told_of(running, identity, bench.vendor.mark)
 
     def test_a_page_whose_row_is_edited_while_it_is_read_is_not_lost(self, bench: Bench) -> None:
         bench.fault("edit_page", path=bench.vendor.paged_path, skip=1)
@@ -122,40 +119,38 @@ class WritingContract:
         self, bench: Bench, ours: Ours
     ) -> None:
         identity = subject(bench, ours, 0)
-        edited = ours.edit(bench.vendor.written_type, identity, bench.vendor.change)
+        here = bench.known_as(identity)
+        edited = ours.edit(bench.vendor.written_type, here, bench.vendor.change)
 
         report = sync(ours)
 
         assert (report.total.pushed, report.total.conflicts) == (1, 0)
         assert bench.vendor.keeps(bench.held(bench.vendor.written_type, identity)) == "Contractname"
         assert UNKNOWN in bench.held(bench.vendor.written_type, identity)["extension"], "what nobody knows survives"
-        kept = ours.held(bench.vendor.written_type, identity)
+        kept = ours.held(bench.vendor.written_type, here)
         assert bench.vendor.keeps(kept) == "Contractname"
         assert sync(ours, JobType.FULL_SYNC).total.pushed == 0
-        after = ours.record(bench.vendor.written_type, identity)
+        after = ours.record(bench.vendor.written_type, here)
         appeared = set(orjson.loads(after.body)) ^ set(orjson.loads(edited.body))
         assert appeared <= {"extension"}, "nothing else came or went on the way"
 
     def test_an_edit_of_somebody_else_in_between_is_detected_and_neither_side_is_lost(
         self, bench: Bench, ours: Ours
     ) -> None:
-        """A vendor with versions refuses the write; at one without, the read before the write shows the edit."""
+        """See `edit_in_between` of the bench: how late somebody's edit can be noticed, the vendor decides."""
         identity, vendor = subject(bench, ours, 1), bench.vendor
+        here, (element, value) = bench.known_as(identity), vendor.between
         bench.forget_requests()
-        settle(ours)
-        reads = len(bench.requests(vendor.read_path, vendor.read_method))
-        ours.edit(vendor.written_type, identity, vendor.change)
-        element, value = vendor.between
-        moment: dict[str, Any] = {"path": vendor.write_path, "method": vendor.write_method}
-        if not vendor.guarded:
-            moment = {"path": vendor.read_path, "method": vendor.read_method, "skip": reads + 1}
-        bench.fault("edit_before_write", element=element, value=value, **moment)
+        sync(ours)
+        reads = bench.reads()
+        ours.edit(vendor.written_type, here, vendor.change)
+        bench.edit_in_between(identity, reads)
 
         sync(ours)
+        bench.catch_up()
         sync(ours)
 
-        assert bench.admin("GET", "faults").json() == [], "the edit has happened"
-        held, kept = bench.held(vendor.written_type, identity), ours.held(vendor.written_type, identity)
+        held, kept = bench.held(vendor.written_type, identity), ours.held(vendor.written_type, here)
         assert (held[element], kept[element]) == (value, value)
         assert vendor.keeps(held) == vendor.keeps(kept) == "Contractname"
 
@@ -166,11 +161,12 @@ class WritingContract:
         element, value = vendor.between
         held = bench.held(vendor.written_type, identity)
         bench.put({**held, element: value})
-        ours.edit(vendor.written_type, identity, lambda resource: resource.update({element: other(value)}))
+        here = bench.known_as(identity)
+        ours.edit(vendor.written_type, here, lambda resource: resource.update({element: other(value)}))
 
         sync(ours)
 
-        record_id = ours.record(vendor.written_type, identity).record_id
+        record_id = ours.record(vendor.written_type, here).record_id
         assert len(ours.conflicts(record_id=record_id)) == 1
 
     def test_a_write_whose_answer_is_lost_happens_once_and_is_never_sent_again_blindly(self, bench: Bench) -> None:
@@ -179,11 +175,10 @@ class WritingContract:
 
         async def work(adapter: Adapter) -> None:
             with pytest.raises(OutcomeUnknownError):
-                await write_natively(bench, adapter)
+                await bench.write_natively(adapter)
 
         bench.at_desk(work, types=["Patient", bench.vendor.written_type])
-        writes = [row for row in bench.requests(bench.vendor.write_path) if row["method"] == bench.vendor.write_method]
-        assert len(writes) == 1
+        assert bench.writes() == 1
 
 
 class AdapterContract(ReadingContract, WritingContract):
@@ -193,9 +188,10 @@ class AdapterContract(ReadingContract, WritingContract):
 UNKNOWN = {"url": "urn:contract:nobody-knows", "valueDecimal": 2}
 
 
-def watermarks(read: Read) -> dict[str, datetime | None]:
+def watermarks(bench: Bench, read: Read) -> dict[str, datetime | None]:
     assert read.failures == {}
-    return {name: done.watermark - OVERLAP if done.watermark else None for name, done in read.done.items()}
+    overlap = bench.vendor.overlap
+    return {name: done.watermark - overlap if done.watermark else None for name, done in read.done.items()}
 
 
 def names(read: Read, identity: str) -> bool:
@@ -231,21 +227,6 @@ def plant(bench: Bench) -> None:
     bench.put({**held, "extension": [*held.get("extension", ()), UNKNOWN]})
 
 
-def settle(ours: Ours) -> None:
-    sync(ours)
-
-
 def other(value: Any) -> Any:
     """A value of the same kind, of another year."""
     return "1961" + str(value)[4:]
-
-
-async def write_natively(bench: Bench, adapter: Adapter) -> None:
-    """An update as the adapter takes it: after the outbound rules, where the vendor has a form of its own."""
-    kind, identity = bench.vendor.written_type, bench.held_ids(bench.vendor.written_type)[-1]
-    body = bench.vendor.native_body
-    if body is None:
-        held = bench.held(kind, identity)
-        bench.vendor.change(held)
-        body = orjson.dumps(held)
-    await adapter.update(kind, identity, body, version=None)

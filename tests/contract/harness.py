@@ -24,7 +24,7 @@ from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.registry import open_adapter
 from holovitals_pipelines.sandbox.credentials import DemoCredentials
 from holovitals_pipelines.sandbox.process import RunningSandbox
-from tests.contract.vendor import Resource, VendorUnderTest
+from tests.contract.vendor import TOUCHED, Resource, VendorUnderTest
 from tests.end_to_end.two_way import Ours, our_side
 from tests.providers.loopback import FastClock
 
@@ -62,6 +62,31 @@ class Read:
         return [problem for page in self.events if isinstance(page, Page) for problem in page.problems]
 
 
+async def taken_from(
+    adapter: Adapter, request: ReadRequest, after: int | None = None, between: Callable[[], None] | None = None
+) -> Read:
+    """What a read yields: to its end, or so many events, with something done `between` the first and the second."""
+    taken: list[ReadEvent] = []
+    events = adapter.read(request)
+    async for event in events:
+        assert orjson.loads(orjson.dumps(event.cursor)) == event.cursor, "a cursor is JSON"
+        taken.append(event)
+        if between is not None and len(taken) == 1:
+            between()
+        if len(taken) == after:
+            break
+    await events.aclose()  # type: ignore[attr-defined]
+    return Read(taken)
+
+
+def opened(make: Callable[[], Adapter], work: Callable[[Adapter], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        async with make() as adapter:
+            return await work(adapter)
+
+    return asyncio.run(run())
+
+
 UNREADABLE = "unreadable: lands as sent and is quarantined"
 
 
@@ -80,7 +105,12 @@ class Bench:
     running: RunningSandbox
     credentials: DemoCredentials
     folder: Path
+    template: Path
+    """An operational store that is up to date and empty, to be copied."""
     known: dict[str, Read] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Nothing is open between two reads."""
 
     def whole(self) -> Read:
         """An undisturbed read of everything, made once: tests edit records, but make and delete none."""
@@ -90,20 +120,21 @@ class Bench:
 
     @property
     def types(self) -> list[str]:
-        return ["Patient", self.vendor.paged_type]
+        return list(dict.fromkeys(["Patient", self.vendor.paged_type, *self.vendor.other_types]))
 
     def patients(self) -> list[str]:
         return sorted(self.running.patient_ids(self.vendor.provider))
 
     def config(self, *, types: Sequence[str] | None = None, **read: Any) -> ConnectionConfig:
-        listed = self.folder / f"{self.vendor.provider}.txt"
-        listed.write_text("\n".join(self.patients()))
+        listed = self.folder / "patients.txt"
+        if self.vendor.lists_patients:
+            listed.write_text("\n".join(self.patients()))
         declared = {name: value for name, value in self.vendor.connection.items() if name != "read"}
         auth = dict(declared.get("auth", {}))
         if auth.get("kind") == "smart_backend":
             auth["keys"] = [{"file": str(self.credentials.rsa_key)}]
         reading = {"patient_ids": {"file": str(listed)}, "max_retries": 3, "retry_delay_ms": 1, "page_size": 4}
-        if self.vendor.provider == "fhir":
+        if not self.vendor.lists_patients:
             reading.pop("patient_ids")
         return ConnectionConfig.model_validate(
             {
@@ -124,30 +155,24 @@ class Bench:
     def read(self, request: ReadRequest | None = None, **more: Any) -> Read:
         """Read to the end, unless `after` says how many events are taken before the process dies."""
         after, between = more.pop("after", None), more.pop("between", None)
-        clock = more.pop("clock", None) or FastClock()
-
-        async def work(adapter: Adapter) -> Read:
-            taken: list[ReadEvent] = []
-            events = adapter.read(request or self.asked())
-            async for event in events:
-                assert orjson.loads(orjson.dumps(event.cursor)) == event.cursor, "a cursor is JSON"
-                taken.append(event)
-                if between is not None and len(taken) == 1:
-                    between()
-                if len(taken) == after:
-                    break
-            await events.aclose()  # type: ignore[attr-defined]
-            return Read(taken)
-
-        return self.at_desk(work, clock=clock, **more)
+        clock = more.pop("clock", None)
+        return self.at_desk(  # type: ignore[no-any-return]
+            lambda adapter: taken_from(adapter, request or self.asked(), after, between), clock=clock, **more
+        )
 
     def at_desk(self, work: Callable[[Adapter], Awaitable[Any]], clock: FastClock | None = None, **read: Any) -> Any:
-        async def run() -> Any:
-            hands = (clock or FastClock()).as_clock()
-            async with open_adapter(self.config(**read), self.secret, clock=hands) as adapter:
-                return await work(adapter)
+        hands = (clock or FastClock()).as_clock()
+        return opened(lambda: open_adapter(self.config(**read), self.secret, clock=hands), work)
 
-        return asyncio.run(run())
+    async def write_natively(self, adapter: Adapter) -> None:
+        """An update as the adapter takes it: after the outbound rules, where the vendor has a form of its own."""
+        kind, identity = self.vendor.written_type, self.held_ids(self.vendor.written_type)[-1]
+        body = self.vendor.native_body
+        if body is None:
+            held = self.held(kind, identity)
+            self.vendor.change(held)
+            body = orjson.dumps(held)
+        await adapter.update(kind, identity, body, version=None)
 
     def secret(self, reference: SecretRef) -> str:
         if reference.env is not None:
@@ -178,6 +203,31 @@ class Bench:
         glob = path.replace("[", "[[]") or "*"
         return [row for row in log if fnmatchcase(row["path"], glob) and method in ("", row["method"])]
 
+    def writes(self) -> int:
+        """How often the written record was written since requests were forgotten."""
+        vendor = self.vendor
+        return sum(row["method"] == vendor.write_method for row in self.requests(vendor.write_path))
+
+    def reads(self) -> int:
+        """How often the engine looked at a record of the written type."""
+        return len(self.requests(self.vendor.read_path, self.vendor.read_method))
+
+    def edit_in_between(self, identity: str, reads: int) -> None:
+        """Somebody edits the record as late as our side can notice: a vendor with versions refuses the write on top
+        of it; at one without, the read before the write, after `reads` of them, shows it."""
+        vendor, (element, value) = self.vendor, self.vendor.between
+        moment: dict[str, Any] = {"path": vendor.write_path, "method": vendor.write_method}
+        if not vendor.guarded:
+            moment = {"path": vendor.read_path, "method": vendor.read_method, "skip": reads + 1}
+        self.fault("edit_before_write", element=element, value=value, **moment)
+
+    def catch_up(self) -> None:
+        assert self.admin("GET", "faults").json() == [], "the edit has happened"
+
+    def known_as(self, identity: str) -> str:
+        """The id by which our side knows a record of the written or the paged type."""
+        return identity
+
     def held_ids(self, kind: str) -> list[str]:
         return self.admin("GET", f"{self.vendor.provider}/ids/{kind}").text.split()
 
@@ -191,7 +241,7 @@ class Bench:
     def touch(self, identity: str) -> None:
         """A clinician edits a record of the paged type."""
         held = self.held(self.vendor.held_as, identity)
-        remark = {"url": "urn:contract:touched", "valueString": "again"}
+        remark = {"url": TOUCHED, "valueString": "again"}
         self.put({**held, **self.vendor.touched(), "extension": [*held.get("extension", ()), remark]})
 
     # our side

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 Resource = dict[str, Any]
+TOUCHED = "urn:contract:touched"
+"""Stands in a record that was edited at the vendor."""
 
 
 def renamed(patient: Resource) -> None:
@@ -35,6 +38,16 @@ class VendorUnderTest:
     """Those requests."""
     held_as: str
     """The FHIR type under which the sandbox keeps the paged type."""
+    interface: str = ""
+    """Which one of the vendor's, where it has several under contract."""
+    by_messages: bool = False
+    """It tells of changes by HL7 v2 messages and takes them so: faults are of messages (`messages.py`)."""
+    other_types: tuple[str, ...] = ()
+    """Read beside patients and the paged type."""
+    lists_patients: bool = True
+    """Whether the connection is told the patients; else the vendor tells them."""
+    overlap: timedelta = timedelta(seconds=130)
+    """What the engine takes off a watermark (`read.overlap_seconds`)."""
     connection: Mapping[str, Any] = field(default_factory=dict)
     """Beside name, provider and base_url: `auth`, `vendor`, …"""
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +58,8 @@ class VendorUnderTest:
     """Knobs of the dialect that make pages small, where the connection's `page_size` does not."""
     touched: Callable[[], Mapping[str, Any]] = dict
     """Members that an edit of a record of the paged type sets, so that the vendor's way to find changes sees it."""
+    mark: str = TOUCHED
+    """What shows in a native record that it was edited so."""
     expiry: str = "revoke_tokens"
     """The fault that ends a client's session in the middle."""
     written_type: str = "Patient"
@@ -67,4 +82,4 @@ class VendorUnderTest:
     """Claims that cannot hold at this vendor, by the test's name, with the reason; each is listed when skipped."""
 
     def __str__(self) -> str:
-        return self.provider
+        return "_".join(filter(None, (self.provider, self.interface)))

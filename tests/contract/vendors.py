@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import itertools
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.contract.vendor import WRITING, Resource, VendorUnderTest
@@ -21,6 +22,7 @@ def amended(observation: Resource) -> None:
 
 FHIR = VendorUnderTest(
     provider="fhir",
+    lists_patients=False,
     connection={"auth": {**SMART, "scopes": "system/*.cruds"}, "read": {"mode": "search"}},
     paged_type="Condition",
     paged_path="Condition",
@@ -123,9 +125,10 @@ ECLINICALWORKS = VendorUnderTest(
     held_as="Condition",
 )
 
-_BY_MESSAGES = "MEDITECH is written to by HL7 v2 messages; their contract is tests/end_to_end/test_meditech.py"
-MEDITECH = VendorUnderTest(
+_BY_MESSAGES = "MEDITECH's FHIR interface is read only; what is written goes out as messages: see meditech_hl7v2"
+MEDITECH_FHIR = VendorUnderTest(
     provider="meditech",
+    interface="fhir",
     base="meditech_fhir",
     connection={"format": "FHIR_R4", "auth": _secret(client_id="holovitals-sandbox")},
     secrets={"CONTRACT_SECRET": "holovitals-sandbox-secret"},
@@ -135,6 +138,29 @@ MEDITECH = VendorUnderTest(
     held_as="Condition",
     not_applicable=dict.fromkeys(WRITING, _BY_MESSAGES),
 )
-"""Its FHIR interface, which is read only; what its messages tell is tested with the feed."""
 
-VENDORS = (FHIR, EPIC, CERNER, ATHENAHEALTH, ALLSCRIPTS, NEXTGEN, ECLINICALWORKS, MEDITECH)
+_numbers = itertools.count(1)
+_NO_REQUESTS = (
+    "nothing is asked of the vendor: it sends, one message in flight on each line, at the pace of our answers"
+)
+MEDITECH_HL7V2 = VendorUnderTest(
+    provider="meditech",
+    interface="hl7v2",
+    by_messages=True,
+    connection={"vendor": {"timezone": "America/New_York"}},
+    paged_type="Patient",
+    paged_path="",
+    held_as="Patient",
+    other_types=("Encounter", "Condition", "Observation", "DiagnosticReport", "Immunization", "DocumentReference"),
+    lists_patients=False,
+    overlap=timedelta(0),  # watermarks are by our own clock: the engine needs none either
+    touched=lambda: {"address": [{"line": [f"{next(_numbers)} Touched Street"], "city": "Boston"}]},
+    mark="Touched Street",
+    between=("deceasedDateTime", "2024-02-03"),  # not the birth date: every message repeats who the patient is
+    not_applicable={
+        "test_a_throttle_is_obeyed_for_as_long_as_the_vendor_says": _NO_REQUESTS,
+        "test_a_token_that_ends_between_two_pages_is_renewed_and_nothing_is_read_twice": "MLLP has no tokens",
+    },
+)
+
+VENDORS = (FHIR, EPIC, CERNER, ATHENAHEALTH, ALLSCRIPTS, NEXTGEN, ECLINICALWORKS, MEDITECH_FHIR, MEDITECH_HL7V2)

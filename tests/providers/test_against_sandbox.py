@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -17,6 +16,7 @@ from holovitals_pipelines.model.extract import ReadRequest
 from holovitals_pipelines.providers.epic import EPIC_TYPES
 from holovitals_pipelines.sandbox.credentials import DemoCredentials, demo_credentials
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
+from tests.local_http import LOCAL
 
 from .loopback import FastClock, Outcome, interrupted, read_all
 
@@ -39,7 +39,7 @@ def sandbox(credentials: DemoCredentials) -> Iterator[RunningSandbox]:
 @pytest.fixture(autouse=True)
 def no_faults_left(sandbox: RunningSandbox) -> Iterator[None]:
     yield
-    httpx.delete(f"{sandbox.admin_url}/faults", trust_env=False)
+    LOCAL.delete(f"{sandbox.admin_url}/faults")
 
 
 def secret(reference: SecretRef) -> str:
@@ -68,12 +68,12 @@ def smart(credentials: DemoCredentials, algorithm: str = "RS384") -> dict[str, A
 
 
 def held(sandbox: RunningSandbox, dialect: str) -> dict[str, int]:
-    counts = httpx.get(f"{sandbox.admin_url}/counts", trust_env=False).json()[dialect]
+    counts = LOCAL.get(f"{sandbox.admin_url}/counts").json()[dialect]
     return {name: count for name, count in counts.items() if count}
 
 
 def fault(sandbox: RunningSandbox, **declared: Any) -> None:
-    answer = httpx.post(f"{sandbox.admin_url}/faults", json=declared, trust_env=False)
+    answer = LOCAL.post(f"{sandbox.admin_url}/faults", json=declared)
     assert answer.status_code == 200, answer.text
 
 

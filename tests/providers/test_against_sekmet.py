@@ -32,6 +32,7 @@ from holovitals_pipelines.model.extract import ReadRequest
 from holovitals_pipelines.model.vocabulary import ChangeMechanism
 from holovitals_pipelines.model.writing import Absent, Concurrency, Present
 from holovitals_pipelines.providers.adapter import Adapter
+from tests.local_http import LOCAL
 
 from .loopback import Outcome, at_desk, connection, opened, read_all
 
@@ -86,7 +87,7 @@ def serving(folder: Path, config: Path) -> Iterator[Sekmet]:
         for _ in range(300):
             assert process.poll() is None, (folder / "log").read_text()
             try:
-                httpx.get(f"{base_url}/metadata", timeout=5, trust_env=False)
+                LOCAL.get(f"{base_url}/metadata", timeout=5)
                 break
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -151,7 +152,7 @@ def told(server: Sekmet) -> Counter[str]:
     """What the server itself says it holds."""
     totals = Counter()
     for name in TYPES:
-        answer = httpx.get(f"{server.base_url}/{name}?_summary=count", trust_env=False)
+        answer = LOCAL.get(f"{server.base_url}/{name}?_summary=count")
         totals[name] = answer.json()["total"]
     return totals
 
@@ -203,7 +204,7 @@ def test_an_incremental_read_brings_only_what_changed(open_server: Sekmet) -> No
     changed = orjson.loads(full.bodies[0])
     changed["active"] = not changed.get("active", True)
     url = f"{open_server.base_url}/Patient/{changed['id']}"
-    assert httpx.put(url, json=changed, trust_env=False).status_code == 200
+    assert LOCAL.put(url, json=changed).status_code == 200
     for mode in ("search", "bulk"):
         request = ReadRequest(resource_types=["Patient"], since={"Patient": watermark})
         result = read(open_server, request, mode=mode)

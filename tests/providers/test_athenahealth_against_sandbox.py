@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -23,6 +22,7 @@ from holovitals_pipelines.providers.athenahealth.adapter import TYPES
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.transform.records import compile_rule_set
 from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for
+from tests.local_http import LOCAL
 
 from .loopback import Outcome, at_desk, interrupted, read_all
 
@@ -41,7 +41,7 @@ def sandbox() -> Iterator[RunningSandbox]:
 @pytest.fixture(autouse=True)
 def as_it_began(sandbox: RunningSandbox) -> Iterator[None]:
     yield
-    httpx.delete(f"{sandbox.admin_url}/faults", trust_env=False)
+    LOCAL.delete(f"{sandbox.admin_url}/faults")
 
 
 def secret(reference: SecretRef) -> str:
@@ -99,7 +99,7 @@ def outbound(kind: str, document: dict[str, Any]) -> bytes:
 
 
 def held(sandbox: RunningSandbox, kind: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{sandbox.admin_url}/athenahealth/resources/{NATIVE.get(kind, kind)}", trust_env=False)
+    answer = LOCAL.get(f"{sandbox.admin_url}/athenahealth/resources/{NATIVE.get(kind, kind)}")
     found = [orjson.loads(line) for line in answer.content.splitlines()]
     if kind == "Observation":
         return [one for one in found if one["category"][0]["coding"][0]["code"] == "laboratory"]
@@ -108,7 +108,7 @@ def held(sandbox: RunningSandbox, kind: str) -> list[dict[str, Any]]:
 
 def edit(sandbox: RunningSandbox, resource: dict[str, Any]) -> None:
     path = f"{sandbox.admin_url}/athenahealth/{resource['resourceType']}/{resource['id']}"
-    assert httpx.put(path, json=resource, trust_env=False).status_code in (200, 201)
+    assert LOCAL.put(path, json=resource).status_code in (200, 201)
 
 
 def soon() -> datetime:
@@ -249,7 +249,7 @@ def test_what_is_read_alone_is_what_was_landed(sandbox: RunningSandbox) -> None:
 
 def test_one_patient_that_fails_does_not_stop_the_others(sandbox: RunningSandbox) -> None:
     fault = {"kind": "status", "status": 500, "path": "chart/{id}/problems", "skip": 1, "times": 4}
-    httpx.post(f"{sandbox.admin_url}/faults", json=fault, trust_env=False)
+    LOCAL.post(f"{sandbox.admin_url}/faults", json=fault)
     result = read(sandbox, asked(sandbox, ["Condition", "AllergyIntolerance"]), concurrency=1)
     error = result.done["Condition"].error
     assert error is not None and error.code == "crawl.incomplete"
@@ -270,7 +270,7 @@ def test_one_patient_that_fails_does_not_stop_the_others(sandbox: RunningSandbox
 )
 def test_a_passing_fault_costs_nothing(sandbox: RunningSandbox, fault: dict[str, Any]) -> None:
     declared_fault = {**fault, "path": "chart/{id}/problems"}
-    httpx.post(f"{sandbox.admin_url}/faults", json=declared_fault, trust_env=False)
+    LOCAL.post(f"{sandbox.admin_url}/faults", json=declared_fault)
     result = read(sandbox, asked(sandbox, ["Condition"]))
     assert errors(result) == {} and len(named(result, "Condition")) == len(held(sandbox, "Condition"))
 
@@ -298,7 +298,7 @@ def test_a_patient_is_created_updated_and_read_back(sandbox: RunningSandbox) -> 
     first, second = as_fhir("Patient", made.stored), as_fhir("Patient", changed.stored)
     assert first["id"] == made.remote_id and first["birthDate"] == "1980-02-29"
     assert first["address"][0]["line"] == ["1 Test Street"] and second["address"][0]["line"] == ["2 Other & Street"]
-    resource = httpx.get(f"{sandbox.admin_url}/athenahealth/Patient/{made.remote_id}", trust_env=False).json()
+    resource = LOCAL.get(f"{sandbox.admin_url}/athenahealth/Patient/{made.remote_id}").json()
     assert resource["name"][0] == {"family": "Example", "given": ["Ann"]}
 
 
@@ -356,7 +356,7 @@ def test_finding_nothing_by_identifier_proves_nothing(sandbox: RunningSandbox) -
 
 def test_a_refusal_inside_200_is_an_error_in_words_that_name_nobody(sandbox: RunningSandbox) -> None:
     settings = f"{sandbox.admin_url}/athenahealth/settings"
-    httpx.post(settings, json={"refuse_writes": True}, trust_env=False)
+    LOCAL.post(settings, json={"refuse_writes": True})
     try:
         with pytest.raises(PermanentError) as refused:
             at_desk(
@@ -367,7 +367,7 @@ def test_a_refusal_inside_200_is_an_error_in_words_that_name_nobody(sandbox: Run
                 resolve_secret=secret,
             )
     finally:
-        httpx.post(settings, json={"refuse_writes": False}, trust_env=False)
+        LOCAL.post(settings, json={"refuse_writes": False})
     assert refused.value.code == "write.refused" and "[fix data]" in refused.value.remedy
     assert 'the vendor says "The record is locked by another user."' in refused.value.message
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from sandbox.loopback import Loopback, serving
@@ -25,6 +24,7 @@ from holovitals_pipelines.model.writing import Concurrency, Present
 from holovitals_pipelines.providers.adapter import Adapter
 from holovitals_pipelines.providers.catalogue import usual_types
 from holovitals_pipelines.settings import Settings, save_connections
+from tests.local_http import LOCAL
 
 from .loopback import FastClock, Outcome, at_desk, connection, read_all
 
@@ -245,7 +245,7 @@ def test_a_documents_content_is_found_where_the_document_says(sandbox: Loopback)
 
 def test_veradigm_is_told_which_fhir_is_wanted(sandbox: Loopback) -> None:
     url = sandbox.admin("GET", "health")["base_urls"]["allscripts_fhir"]
-    assert httpx.get(f"{url}/Practitioner", trust_env=False).status_code == 406
+    assert LOCAL.get(f"{url}/Practitioner").status_code == 406
     assert whole(sandbox, "allscripts_fhir", "Practitioner").done["Practitioner"].error is None
 
 

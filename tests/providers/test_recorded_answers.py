@@ -16,8 +16,10 @@ import httpx
 import orjson
 import pytest
 
+from holovitals_pipelines.fhir.exact import read_document
 from holovitals_pipelines.model.connection import ReadSettings
 from holovitals_pipelines.model.errors import ErrorAction, HoloVitalsError, ProtocolError, VendorError
+from holovitals_pipelines.model.vocabulary import Provider
 from holovitals_pipelines.providers.allscripts import unity
 from holovitals_pipelines.providers.allscripts.rows import PROVIDERS
 from holovitals_pipelines.providers.answers import Answer, classify
@@ -25,8 +27,11 @@ from holovitals_pipelines.providers.athenahealth import calls
 from holovitals_pipelines.providers.athenahealth.charts import CHARTS, ChartReader
 from holovitals_pipelines.providers.http import VendorHttp
 from holovitals_pipelines.providers.nextgen import session
-from holovitals_pipelines.providers.nextgen.records import found_in, head_of
+from holovitals_pipelines.providers.nextgen.records import at_site, found_in, head_of
 from holovitals_pipelines.providers.refusals import Write
+from holovitals_pipelines.transform.records import compile_rule_set
+from holovitals_pipelines.transform.shipped_rule_sets import rule_set_for
+from holovitals_pipelines.transform.unmapped import take_unmapped
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 absent = pytest.mark.skipif(
@@ -276,6 +281,82 @@ def test_nextgens_single_records_and_bare_lists_are_read_as_they_came() -> None:
             head = head_of(one.body)
             if isinstance(held.get("id"), str):
                 assert head is not None and head.id == held["id"], one.name
+
+
+CONVERTED: Mapping[str, Mapping[str, str]] = {
+    "Person/person.json": {
+        "sex": "male",
+        "dateOfBirth": "1989-12-06",
+        "modifyTimestampUtc": "2023-05-03T21:20:15.923+00:00",
+    },
+    "PersonChart/Encounters/encounter.json": {
+        "personId": "Patient/{}",
+        "timestampUtc": "2023-04-25T17:17:36.887+00:00",
+        "modifyTimestampUtc": "2023-04-25T17:17:36.893+00:00",
+    },
+    "PersonChart/Documents/document.json": {"personId": "Patient/{}"},
+    "Appointments/appointment.json": {
+        "appointmentDate": "2023-04-25T08:00:00-04:00",
+        "beginTime": "2023-04-25T08:00:00-04:00",
+        "endTime": "2023-04-25T08:10:00-04:00",
+        "isKept": "fulfilled",
+        "isCancelled": "fulfilled",
+        "isDeleted": "fulfilled",
+        "renderingProviderFirstName": "Joseph T Paine",
+        "renderingProviderMiddleName": "Joseph T Paine",
+        "renderingProviderLastName": "Joseph T Paine",
+        "personId": "Patient/{}",
+    },
+}
+"""Single records that become FHIR, and their values that stand there in another form, as FHIR shows them."""
+FHIR_TYPES = {"Person": "Patient", "Encounters": "Encounter", "Documents": "DocumentReference",
+              "Appointments": "Appointment"}  # fmt: skip
+
+
+@absent
+@pytest.mark.parametrize("name", sorted(CONVERTED))
+def test_each_value_of_nextgens_single_records_is_in_the_fhir_resource_or_in_its_kept_rest(name: str) -> None:
+    [recorded] = [one for one in NEXTGEN if one.name == name and one.status == 200]
+    kind = FHIR_TYPES[name.split("/")[-2]]
+    body = at_site(recorded.body, "America/New_York") if kind == "Appointment" else recorded.body
+    ready = rule_set_for(Provider.NEXTGEN, kind)
+    assert ready is not None
+    document = read_document(body)
+    made = compile_rule_set(ready)(document)
+    assert not made.rejected and made.document is not None
+    resource, rest = take_unmapped(made.document)
+    shown, kept = {text for _, text in told(resource)}, set(told(rest))
+    no_content = {one for path in ready.volatile for place in path.places(document) for one in told(document, *place)}
+    missing = [
+        (path, text)
+        for path, text in told(document)
+        if path[0] != "site"
+        and not {(path, text)} & (kept | no_content)
+        and text.strip() not in shown
+        and CONVERTED[name].get(path[-1], text).format(text) not in shown
+    ]
+    assert missing == []
+    assert set(CONVERTED[name]) <= {path[-1] for path, _ in told(document)}, "the table names what is there"
+
+
+def told(document: Any, *place: str | int) -> list[tuple[tuple[str, ...], str]]:
+    """Each value that says something, as text, behind the names it stands under; of the part at a place, if one."""
+    found: list[tuple[tuple[str, ...], str]] = []
+
+    def walk(names: tuple[str, ...], held: Any) -> None:
+        if isinstance(held, dict):
+            for member, inner in held.items():
+                walk((*names, member), inner)
+        elif isinstance(held, list):
+            for inner in held:
+                walk(names, inner)
+        elif held is not None and str(held).strip():
+            found.append((names, str(held)))
+
+    for step in place:
+        document = document[step]
+    walk(tuple(step for step in place if isinstance(step, str)), document)
+    return found
 
 
 @absent

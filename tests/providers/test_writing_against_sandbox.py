@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 
@@ -27,6 +26,7 @@ from holovitals_pipelines.providers.refusals import Write
 from holovitals_pipelines.providers.write_overview import write_overview
 from holovitals_pipelines.sandbox.credentials import DemoCredentials, demo_credentials
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
+from tests.local_http import LOCAL
 
 from .loopback import FastClock, at_desk
 
@@ -61,7 +61,7 @@ class Vendor:
         self.auth = auth
 
     def admin(self, method: str, path: str, **more: Any) -> Any:
-        answer = httpx.request(method, f"{self.running.admin_url}/{path}", trust_env=False, **more)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{path}", **more)
         assert answer.is_success, answer.text
         return answer.json()
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 
+from holovitals_pipelines.sandbox.dialects.cerner import SECRET, SYSTEM_ACCOUNT
 from sandbox.loopback import Loopback
 
 
@@ -19,6 +20,8 @@ class Client:
     dialect: str
     headers: dict[str, str] = field(default_factory=dict)
     requests_before_second_page: ClassVar[int] = 1
+    names_versions: ClassVar[bool] = False
+    """Whether `write` says which version it replaces: with somebody's edit in between it is refused."""
     listing: ClassVar[str] = "*"
     write_path: ClassVar[str] = "*"
 
@@ -66,8 +69,14 @@ class Client:
     def write(self) -> httpx.Response:
         raise NotImplementedError
 
+    polls: ClassVar[str] = "*bulk*"
+    """Where the state of an export is asked for."""
+
     def exported(self) -> dict[str, Any]:
         raise NotImplementedError
+
+    def file(self, url: str) -> httpx.Response:
+        return self.send("GET", url)
 
 
 class Fhir(Client):
@@ -236,11 +245,98 @@ class NextGen(Client):
         return self.send("PATCH", f"persons/{self.target()[1]}", json={"city": "Newtown"})
 
 
+class OfOnePatient(Fhir):
+    """A FHIR server whose lists are of one patient; a merged one is still read, and has no chart."""
+
+    def query(self) -> str:
+        return f"Observation?patient={self.sandbox.ids(self.dialect)[0]}&_count=3"
+
+    def shows(self, patient: str) -> bool:
+        self.listed()
+        return bool(self.rows(self.send("GET", f"Encounter?patient={patient}")))
+
+    def exported(self) -> dict[str, Any]:
+        self.sandbox.admin("POST", f"{self.dialect}/bulk/reset")
+        group = self.sandbox.sites[self.dialect].dialect.group
+        kicked = self.send(
+            "GET", f"Group/{group}/$export?_type=Observation,Patient", headers={"Prefer": "respond-async"}
+        )
+        assert kicked.status_code == 202, kicked.text
+        while (status := self.send("GET", kicked.headers["content-location"])).status_code == 202:
+            assert status.headers["retry-after"]
+        manifest: dict[str, Any] = status.json()
+        return manifest
+
+
+class Cerner(OfOnePatient):
+    names_versions = True
+
+    def log_in(self) -> Client:
+        kinds, verbs = ("Patient", "Observation", "Encounter"), ("read", "write")
+        form = {
+            "grant_type": "client_credentials",
+            "scope": " ".join(f"system/{kind}.{verb}" for kind in kinds for verb in verbs),
+        }
+        url = self.send("GET", ".well-known/smart-configuration").json()["token_endpoint"]
+        issued = self.sandbox.http.post(url, auth=(SYSTEM_ACCOUNT, SECRET), data=form).json()["access_token"]
+        self.headers = {"Authorization": f"Bearer {issued}"}
+        return self
+
+    def target(self) -> tuple[str, str]:
+        """A laboratory result: of Observations, only these and vital signs are updated."""
+        page = self.send("GET", f"Observation?patient={self.sandbox.ids('cerner')[0]}&category=laboratory&_count=1")
+        return "Observation", self.rows(page)[0]["id"]
+
+    def write(self) -> httpx.Response:
+        kind, identity = self.target()
+        held = self.sandbox.admin("GET", f"cerner/{kind}/{identity}")
+        named = {"If-Match": f'W/"{held["meta"]["versionId"]}"', "Content-Type": "application/fhir+json"}
+        return self.send("PUT", f"{kind}/{identity}", json={**held, "status": "corrected"}, headers=named)
+
+    def file(self, url: str) -> httpx.Response:
+        """Files lie elsewhere, where our token is not to be shown."""
+        elsewhere = self.send("GET", url, follow_redirects=False)
+        assert elsewhere.status_code == 307
+        return self.sandbox.http.get(elsewhere.headers["location"])
+
+
+class EClinicalWorks(OfOnePatient):
+    polls = "*export-poll*"
+
+    def log_in(self) -> Client:
+        self.sandbox.sites["eclinicalworks"].turn({"write_back": True, "requests_per_minute": 0})
+        return self
+
+
+class Meditech(OfOnePatient):
+    """Its FHIR interface; of what is written there, answers to questionnaires."""
+
+    def log_in(self) -> Client:
+        site = self.sandbox.sites["meditech"]
+        site.turn({"entitled": True, "requires_token": True})
+        url = self.send("GET", ".well-known/smart-configuration").json()["token_endpoint"]
+        pair, form = (site.settings.client_id, site.settings.client_secret), {"grant_type": "client_credentials"}
+        issued = self.sandbox.http.post(url, auth=pair, data=form).json()["access_token"]
+        self.headers = {"Authorization": f"Bearer {issued}"}
+        return self
+
+    def target(self) -> tuple[str, str]:
+        kind, identity = "QuestionnaireResponse", "answers"
+        if self.sandbox.sites["meditech"].records.number(kind, identity) is None:
+            subject = {"reference": f"Patient/{self.sandbox.ids('meditech')[0]}"}
+            made = {"resourceType": kind, "id": identity, "status": "completed", "subject": subject}
+            self.sandbox.admin("PUT", f"meditech/{kind}/{identity}", json=made)
+        return kind, identity
+
+
 CLIENTS: dict[str, Callable[[Loopback, str], Client]] = {
     "allscripts": Unity,
     "athenahealth": Athena,
+    "cerner": Cerner,
+    "eclinicalworks": EClinicalWorks,
     "epic": Epic,
     "fhir": Merging,
+    "meditech": Meditech,
     "nextgen": NextGen,
 }
 

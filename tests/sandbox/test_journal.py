@@ -16,6 +16,7 @@ from holovitals_pipelines.model.errors import ConfigurationError
 from holovitals_pipelines.sandbox.journal import read_origin
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.sandbox.server import SandboxConfig, build
+from tests.local_http import LOCAL
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def started(journal: Path, **more: Any) -> RunningSandbox:
 
 
 def ids(running: RunningSandbox, vendor: str, kind: str = "Patient") -> list[str]:
-    return httpx.get(f"{running.admin_url}/{vendor}/ids/{kind}", trust_env=False).text.split()
+    return LOCAL.get(f"{running.admin_url}/{vendor}/ids/{kind}").text.split()
 
 
 def everything(running: RunningSandbox) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def everything(running: RunningSandbox) -> dict[str, Any]:
 def edit(running: RunningSandbox, vendor: str, identity: str, body: bytes) -> int:
     """A clinician writes at the vendor; returns the version."""
     url = f"{running.admin_url}/{vendor}/Patient/{identity}"
-    answer = httpx.put(url, content=body, trust_env=False)
+    answer = LOCAL.put(url, content=body)
     assert answer.is_success, answer.text
     return int(answer.json()["version"])
 
@@ -79,7 +80,7 @@ def test_what_was_written_is_there_again_byte_for_byte_with_its_versions_and_tim
     with started(journal) as again:
         assert everything(again) == left
         first = ids(again, "fhir")[0]
-        body = httpx.get(f"{again.admin_url}/fhir/Patient/{first}", trust_env=False).content
+        body = LOCAL.get(f"{again.admin_url}/fhir/Patient/{first}").content
         assert b'"x_vendor":{"a":1.500,"b":[0.10,1e3]}' in body
         assert edit(again, "fhir", first, body) == 4, "versions go on"
         retired = read_retired(again)
@@ -90,7 +91,7 @@ def test_what_was_written_is_there_again_byte_for_byte_with_its_versions_and_tim
 def read_retired(running: RunningSandbox) -> httpx.Response:
     """Epic's answer about the first patient of the population, who was retired."""
     first = ids(running, "epic")[0]
-    return httpx.get(f"{running.base_urls['epic']}/Patient/{first}", trust_env=False)
+    return LOCAL.get(f"{running.base_urls['epic']}/Patient/{first}")
 
 
 def test_without_a_journal_every_sandbox_begins_anew(journal: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_vendor_that_does_not_run_keeps_its_lines(journal: Path) -> None:
     with started(journal) as running:
         for vendor in ("fhir", "epic"):
             url = f"{running.admin_url}/{vendor}/Patient/{ids(running, vendor)[0]}"
-            assert httpx.get(url, trust_env=False).json()["active"] is False
+            assert LOCAL.get(url).json()["active"] is False
 
 
 def test_the_journal_is_its_owners_alone(journal: Path) -> None:

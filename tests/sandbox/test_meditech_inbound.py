@@ -15,6 +15,7 @@ import pytest
 from holovitals_pipelines.sandbox.process import start_sandbox
 from sandbox.loopback import Loopback, lines, serving
 from sandbox.mllp_ends import Receiver, Site, adt, oru, told
+from tests.local_http import LOCAL
 
 
 @pytest.fixture(scope="module")
@@ -234,11 +235,11 @@ def test_what_was_sent_to_it_is_there_after_a_restart(tmp_path: Path) -> None:
     journal = tmp_path / "journal.ndjson"
     with start_sandbox(dialects=["meditech"], patients=2, journal=journal) as running:
         address = urlsplit(running.base_urls["meditech"])
-        patient = httpx.get(f"{running.admin_url}/meditech/resources/Patient", trust_env=False).text.splitlines()[0]
+        patient = LOCAL.get(f"{running.admin_url}/meditech/resources/Patient").text.splitlines()[0]
         held = orjson.loads(patient)
         with socket.create_connection((address.hostname, address.port), timeout=5) as line:
             line.sendall(b"\x0b" + adt(held, control="1", f8="O") + b"\x1c\r")
             assert b"MSA|AA|1" in line.recv(65_536)
     with start_sandbox(dialects=["meditech"], patients=2, journal=journal) as running:
         url = f"{running.base_urls['meditech_fhir']}/Patient/{held['id']}"
-        assert httpx.get(url, trust_env=False).json()["gender"] == "other"
+        assert LOCAL.get(url).json()["gender"] == "other"

@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 import pytest
 
 import holovitals_pipelines.sandbox as package
@@ -15,6 +14,7 @@ from holovitals_pipelines.sandbox.credentials import demo_credentials
 from holovitals_pipelines.sandbox.dialects import dialect_names, load_dialect
 from holovitals_pipelines.sandbox.process import start_sandbox
 from holovitals_pipelines.sandbox.server import SandboxConfig, apply_settings, build, listening_socket
+from tests.local_http import LOCAL
 
 PROJECT = Path(__file__).parents[2]
 
@@ -38,12 +38,12 @@ def test_a_child_process_serves_both_vendors_and_stops(tmp_path: Path) -> None:
     keys = demo_credentials(tmp_path)
     with start_sandbox(patients=4, credentials=keys, smart=["epic"], settings={"epic": {"polls": 3}}) as running:
         assert set(running.base_urls) == {"fhir", "epic"} and running.groups["epic"]
-        health = httpx.get(f"{running.admin_url}/health", trust_env=False).json()
+        health = LOCAL.get(f"{running.admin_url}/health").json()
         assert health["base_urls"] == dict(running.base_urls)
-        assert httpx.get(f"{running.base_urls['fhir']}/Patient", trust_env=False).status_code == 200
+        assert LOCAL.get(f"{running.base_urls['fhir']}/Patient").status_code == 200
         patient = running.patient_ids("epic")[0]
-        assert httpx.get(f"{running.base_urls['epic']}/Patient/{patient}", trust_env=False).status_code == 401
-        assert httpx.get(f"{running.admin_url}/epic/settings", trust_env=False).json()["polls"] == 3
+        assert LOCAL.get(f"{running.base_urls['epic']}/Patient/{patient}").status_code == 401
+        assert LOCAL.get(f"{running.admin_url}/epic/settings").json()["polls"] == 3
     assert running.process.poll() is not None
     running.stop()
 

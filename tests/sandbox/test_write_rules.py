@@ -16,6 +16,7 @@ from holovitals_pipelines.sandbox.process import start_sandbox
 from holovitals_pipelines.sandbox.site import apply_settings
 from holovitals_pipelines.sandbox.splice import changed_at, with_members, without_version
 from sandbox.loopback import Loopback, entries, serving
+from tests.local_http import LOCAL
 
 BODY = {"resourceType": "Basic", "id": "b1", "code": {"text": "Before"}}
 
@@ -242,10 +243,10 @@ def test_a_knob_that_is_no_yes_or_no_is_refused(sandbox: Loopback) -> None:
 def test_a_started_sandbox_takes_every_kind_of_knob() -> None:
     knobs = {"etags": False, "immutable": ["Patient.gender"], "lossy": {"drop": ["Patient.photo"]}}
     with start_sandbox(patients=1, dialects=["fhir"], settings={"fhir": knobs}) as running:
-        shown = httpx.get(f"{running.admin_url}/fhir/settings", trust_env=False).json()
+        shown = LOCAL.get(f"{running.admin_url}/fhir/settings").json()
         assert {name: shown[name] for name in knobs} == knobs
         patient = running.patient_ids("fhir")[0]
-        read = httpx.get(f"{running.base_urls['fhir']}/Patient/{patient}", trust_env=False)
+        read = LOCAL.get(f"{running.base_urls['fhir']}/Patient/{patient}")
         assert "etag" not in read.headers and "versionId" not in read.json()["meta"]
 
 

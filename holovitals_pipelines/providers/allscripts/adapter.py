@@ -35,6 +35,7 @@ from holovitals_pipelines.providers.allscripts.unity import Unity, action, text_
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients
 from holovitals_pipelines.providers.probe import Check, Finding, refused, works
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 from holovitals_pipelines.transform.times import zone_named
@@ -158,7 +159,11 @@ class AllscriptsAdapter(UnityDesk):
         """Whose charts to read: the patients asked for, those who changed, or, with no moment to ask from, all."""
         if request.only_patients is not None:
             return sorted(set(request.only_patients))
-        since, listed, known = request.since.get(read.resource_type), self._listed_patients(), set(request.patients())
+        since, listed, known = (
+            request.since.get(read.resource_type),
+            listed_patients(self.config, self._resolve_secret),
+            set(request.patients()),
+        )
         if since is None and listed:
             return sorted(known.union(listed))
         if since not in feeds:
@@ -267,12 +272,6 @@ class AllscriptsAdapter(UnityDesk):
             received_bytes=found.received_bytes,
             named=found.named,
         )
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
 
 
 async def _nothing() -> AsyncGenerator[Page, None]:

@@ -27,6 +27,7 @@ from holovitals_pipelines.model.writing import Current, Present
 from holovitals_pipelines.providers.fhir_face import US_CORE_TYPES, FhirFace
 from holovitals_pipelines.providers.fhir_rest import Found, Query
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients
 from holovitals_pipelines.providers.progress import Progress, TypeRead
 from holovitals_pipelines.providers.reading import instant
 
@@ -78,7 +79,7 @@ class VeradigmFhirAdapter(FhirFace):
 
     async def _tells_times_apart(self) -> bool:
         """Whether `_lastUpdated` does what it says, seen on one patient."""
-        patient = next(iter(self._listed_patients()), None)
+        patient = next(iter(listed_patients(self.config, self._resolve_secret)), None)
         if patient is None or self.config.read.mode == "bulk":
             return False
         tomorrow = instant(self.http.clock.now() + _TOMORROW)

@@ -37,6 +37,7 @@ from holovitals_pipelines.providers.client_credentials import ClientCredentials,
 from holovitals_pipelines.providers.crawl import crawl
 from holovitals_pipelines.providers.fhir_rest import Found
 from holovitals_pipelines.providers.http import VendorHttp
+from holovitals_pipelines.providers.patient_list import listed_patients
 from holovitals_pipelines.providers.probe import Finding, scopes_of
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 
@@ -206,7 +207,7 @@ class AthenaAdapter(AthenaDesk):
 
     def _ours(self, changes: Changes, request: ReadRequest, resource_type: str) -> Mapping[str, AbstractSet[str]]:
         """A feed is the whole practice's: without the patients that the connection is not to read."""
-        listed, departments = self._listed_patients(), self.config.vendor.department_ids
+        listed, departments = listed_patients(self.config, self._resolve_secret), self.config.vendor.department_ids
         if not listed and not departments:
             return changes.records
         wanted = set(listed or request.patients())
@@ -216,7 +217,7 @@ class AthenaAdapter(AthenaDesk):
 
     async def _population(self, read: TypeRead) -> _Population:
         """Everybody: the listed ids, else the patients of the departments."""
-        found = _Population(set(self._listed_patients()))
+        found = _Population(set(listed_patients(self.config, self._resolve_secret)))
         for department in self.departments.chosen if not found.patients else ():
             # unverified: that a department alone is enough to search by.
             asked = ListOf("patients", "patients", "patients?departmentid={id}", (("departmentid", department),))
@@ -256,12 +257,6 @@ class AthenaAdapter(AthenaDesk):
         async with aclosing(pages):
             async for page in pages:
                 yield page
-
-    def _listed_patients(self) -> list[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]
 
 
 def _patients_first(types: Sequence[str]) -> list[str]:

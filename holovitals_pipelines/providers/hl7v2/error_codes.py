@@ -24,6 +24,7 @@ from holovitals_pipelines.model.errors import (
     VendorError,
 )
 from holovitals_pipelines.providers.hl7v2.acknowledgement import Acknowledgement, Fault
+from holovitals_pipelines.providers.vendor_words import KNOWN_WORDS, VALUE
 
 _CONTENT: Final = "correct what is sent by the vendor's specification of the message; the same again cannot help"
 _INTERFACE: Final = "ask the site which messages its interface takes, or leave the type out of write.resource_types"
@@ -98,18 +99,6 @@ _UNSAID: Final[Mapping[str, ErrorRule]] = MappingProxyType(
     }
 )
 
-_HARMLESS: Final = (
-    "a absent accept accepted access account admission already an and application are area as at attending be been "
-    "birth blank but cannot character class code component conflict control could data database date datetime denied "
-    "digits does duplicate element empty encounter entry error event exceeded exceeds exist exists expected facility "
-    "failed field filler for format found group has have header id identifier ids in incorrect interface internal "
-    "invalid is key length locked mandatory match matching maximum medical merged message mismatch missing must name "
-    "no not number observation of on only optional or order out patient permitted placer processing provider received "
-    "record reject rejected repeat repetition required result segment sending sequence set sex structure supported "
-    "syntax system table text than that the then this time timeout timestamp to too trigger type unable unavailable "
-    "unexpected unknown unrecognized unsupported user valid value version visit was wrong"
-)
-_KNOWN_WORDS: Final = frozenset(_HARMLESS.split())
 _PLACE: Final = re.compile(r"(?:MSH|EVN|PID|PD1|PV1|PV2|NK1|AL1|DG1|ORC|OBR|OBX|NTE|RXA|TXA|MRG)(?:[-.]\d{1,2})*")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+(?:[-.]\d+)*|[^\sA-Za-z0-9]+")
 
@@ -146,8 +135,8 @@ def without_values(words: str) -> str:
     """The words of which it is known that they are no one's data, and `…` for the others."""
     told: list[str] = []
     for word in _WORD.findall(words):
-        if word.lower() in _KNOWN_WORDS or _PLACE.fullmatch(word):
+        if word.lower() in KNOWN_WORDS or _PLACE.fullmatch(word):
             told.append(word)
-        elif told and told[-1] != "…":
-            told.append("…")
+        elif told and told[-1] != VALUE:
+            told.append(VALUE)
     return " ".join(told)

@@ -39,11 +39,13 @@ from holovitals_pipelines.providers.meditech.messages import (
     control_id,
     patient_update,
     result,
+    to_the_minute,
     told_patient,
 )
 from holovitals_pipelines.providers.timings import Timings
 from holovitals_pipelines.providers.write_gate import WriteGate
 from holovitals_pipelines.transform.hl7v2_document import read_message
+from holovitals_pipelines.transform.hl7v2_keys import own_result
 from holovitals_pipelines.transform.hl7v2_records import records_of
 from holovitals_pipelines.transform.hl7v2_writing import write_message
 
@@ -51,7 +53,9 @@ _OFFERED: Mapping[str, WriteCapability] = MappingProxyType(
     {
         # unverified: that a site takes either message; vendors.md §14 names no real ADT specification.
         "Patient": WriteCapability(update=True),
-        "Observation": WriteCapability(create=True, keeps_identifiers=True, otherwise=UnitWrite.READ_ONLY),
+        "Observation": WriteCapability(
+            create=True, keeps_identifiers=True, otherwise=UnitWrite.READ_ONLY, project=to_the_minute
+        ),
     }
 )
 
@@ -78,6 +82,15 @@ class MeditechDesk(WriteGate):
 
     async def create(self, resource_type: str, body: bytes, identifiers: Sequence[Identifier] = ()) -> Written:
         self._allowed(resource_type, "created", self.write_capability(resource_type).create)
+        try:
+            return await self._file(resource_type, body, identifiers)
+        except NotFoundError as error:
+            # What is not found is the patient: a create that fails so must not count as out of date and be tried anew.
+            raise PermanentError(
+                f"the result's patient: {error.message}", code=error.code, place=self._place, remedy=error.remedy
+            ) from None
+
+    async def _file(self, resource_type: str, body: bytes, identifiers: Sequence[Identifier]) -> Written:
         sent: Document = orjson.loads(body)
         patient = self._told("Patient", sent["patient"]["id"])
         known: Document = orjson.loads(patient.body)
@@ -115,8 +128,16 @@ class MeditechDesk(WriteGate):
         )
 
     async def find(self, resource_type: str, identifiers: Sequence[Identifier]) -> Sequence[Present]:
-        """Nothing, and that is enough: a create that goes out again has its old control id, and counts once."""
-        return ()
+        """What a create of ours made, once the feed has told of it: it has our number (docs/hl7v2.md).
+
+        Nothing before that, and that is enough: a create that goes out again has its old control id, and counts once.
+        """
+        if resource_type != "Observation":
+            return ()
+        self.held.refresh()
+        return [
+            _present(one) for one in self.held.by_id(resource_type, [own_result(number) for _, number in identifiers])
+        ]
 
     def _offered_writes(self, resource_type: str) -> WriteCapability:
         return _OFFERED.get(resource_type, READ_ONLY)

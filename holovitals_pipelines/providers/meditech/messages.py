@@ -7,6 +7,7 @@ deletes. Its control id is the same as often as the same change is sent.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -19,13 +20,27 @@ from holovitals_pipelines.transform.hl7v2_writing import NULL
 
 _CONTROL_ID: Final = 20
 """Characters of MSH-10 up to version 2.6."""
-IDENTIFYING: Final = ("2", "3", "4", "5", "7", "8")
-"""Fields of PID by which the receiver knows the patient; sent as they are known.
-unverified: what a MEDITECH site matches patients by."""
+_INSTANCES: Final = "2.6"
+"""The version that brought OBX-21, the number of a result."""
+IDENTIFYING: Final = ("2", "3", "4", "5")
+"""Fields of PID that every message has, as they are known: the numbers, and the name, which the standard requires.
+Birth date and sex are sent only where we change them: MEDITECH may hold newer ones that it has not told yet, and a
+message that repeats what we know would overwrite them. unverified: what a MEDITECH site matches patients by."""
 PATIENT_FIELDS: Final = ("5", "7", "8", "11", "13", "14", "15", "16", "29", "30")
 """What the outbound rules write of PID."""
 TAKEN_OVER: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({"5": ("9",), "13": ("40",)})
 """Fields whose content the rules write to another one: when that one is sent, they are deleted."""
+
+
+_SECONDS: Final = re.compile(r"(?<=T[0-9]{2}:[0-9]{2}):[0-9]{2}(?:\.[0-9]+)?")
+
+
+def to_the_minute(observation: Document) -> Document:
+    """The result as MEDITECH tells it again: its times are minutes (vendors.md §9.2)."""
+    at = observation.get("effectiveDateTime")
+    if not isinstance(at, str):
+        return observation
+    return {**observation, "effectiveDateTime": _SECONDS.sub(":00", at)}
 
 
 def control_id(*parts: str) -> str:
@@ -63,16 +78,15 @@ def patient_update(settings: Hl7v2Settings, number: str, known: Document, change
 def result(
     settings: Hl7v2Settings, number: str, known: Document, obr: Document, obx: Document, at: datetime
 ) -> Document:
-    """ORU^R01 with one result."""
+    """ORU^R01 with one result: our number is the order's, and from version 2.6 on the result's own (OBX-21)."""
     identity: Document = {name: known[name] for name in IDENTIFYING if name in known}
+    numbers: Document = {name: obr[name] for name in ("2", "3") if name in obr}
     order: Document = {**obr, "1": [{"1": "1"}]}
     if "14" in obx:
         order["7"] = obx["14"]
-    segments: list[Document] = [
-        header(settings, "ORU^R01", number, at),
-        {"segment": "PID", **identity},
-        order,
-        # OBX-4 is 1 in MEDITECH's own results (vendors.md §9.2), and version 2.3 requires it.
-        {"4": [{"1": "1"}], **obx, "1": [{"1": "1"}]},
-    ]
-    return {"segments": segments}
+    # OBX-4 is 1 in MEDITECH's own results (vendors.md §9.2), and version 2.3 requires it.
+    found: Document = {"4": [{"1": "1"}], **obx, "1": [{"1": "1"}]}
+    if settings.version >= _INSTANCES and "3" in numbers:
+        found["21"] = numbers["3"]
+    common: Document = {"segment": "ORC", "1": [{"1": "RE"}], **numbers}
+    return {"segments": [header(settings, "ORU^R01", number, at), {"segment": "PID", **identity}, common, order, found]}

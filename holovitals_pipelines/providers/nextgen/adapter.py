@@ -35,6 +35,7 @@ from holovitals_pipelines.providers.nextgen.records import (
 )
 from holovitals_pipelines.providers.nextgen.session import NextGen
 from holovitals_pipelines.providers.outcomes import too_large
+from holovitals_pipelines.providers.patient_list import listed_patients
 from holovitals_pipelines.providers.probe import Check, Finding, refused, scopes_of, works
 from holovitals_pipelines.providers.progress import Progress, TypeRead, to_the_end
 
@@ -142,7 +143,7 @@ class NextGenAdapter(NextGenDesk):
             return False
         if resource_type == "Patient":
             # Who never had an appointment is there all the same.
-            return bool(self._listed_patients())
+            return bool(listed_patients(self.config, self._resolve_secret))
         mechanism = self.mechanisms().get(resource_type)
         return mechanism is ChangeMechanism.FULL_RESCAN or request.since.get(resource_type) is None
 
@@ -193,7 +194,7 @@ class NextGenAdapter(NextGenDesk):
     async def _patients(self, request: ReadRequest, read: TypeRead, lists: _Lists) -> Sequence[str]:
         if request.only_patients is not None:
             return sorted(set(request.only_patients))
-        named = self._listed_patients()
+        named: Sequence[str] = listed_patients(self.config, self._resolve_secret)
         if self.config.read.patient_ids is None:
             booked = await self._booked(request.since.get(read.resource_type), lists)
             read.served(booked.asked_at)
@@ -279,9 +280,3 @@ class NextGenAdapter(NextGenDesk):
             problem = too_large(looked.body, size, limit=limit, source=source, wanted=resource_type)
             return Found((), [problem], (), looked.served_at, looked.received_bytes, partial=True)
         return Found([looked.body], (), (), looked.served_at, looked.received_bytes, named=[looked.name])
-
-    def _listed_patients(self) -> Sequence[str]:
-        reference = self.config.read.patient_ids
-        if reference is None:
-            return []
-        return [line.strip() for line in self._resolve_secret(reference).splitlines() if line.strip()]

@@ -1,4 +1,7 @@
-"""The vendors the sandbox can play: one module each, declaring a `DIALECT`; adding a file adds a vendor."""
+"""The vendors the sandbox can play: one module each, declaring a `DIALECT`; adding a file adds a vendor.
+
+Installed packages bring others (docs/adapters.md).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import importlib
 import pkgutil
 
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.model.plug_ins import PlugIn, plugged_in
 from holovitals_pipelines.sandbox.site import Dialect
 
 
@@ -16,6 +20,10 @@ def dialect_names() -> list[str]:
 
 def load_dialect(name: str) -> Dialect:
     """Raises ConfigurationError for a vendor the sandbox cannot play."""
+    if name not in dialect_names() and name in plugged_in(PlugIn.DIALECTS):
+        brought = plugged_in(PlugIn.DIALECTS)[name].load()
+        assert isinstance(brought, Dialect)
+        return brought
     if name not in dialect_names():
         raise ConfigurationError(
             f"the sandbox has no dialect {name!r}",

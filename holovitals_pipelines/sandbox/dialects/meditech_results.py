@@ -18,7 +18,7 @@ from holovitals_pipelines.sandbox.facts.meditech import (
     RESULT_STATUS,
 )
 
-LOINC = "http://loinc.org"
+LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 PLACER, FILLER = "urn:holovitals:sandbox:meditech:placer", "urn:holovitals:sandbox:meditech:filler"
 SUB_ID, SENT = "urn:holovitals:sandbox:meditech:sub-id", "urn:holovitals:sandbox:meditech:sent:"
 """Of results that somebody sent in: their order's numbers, OBX-4, and the coding systems of their own codes."""
@@ -159,6 +159,8 @@ def _rows(chart: Chart, held: Json, *, gone: bool) -> list[dict[int, str]]:
 
 def _fields(held: Json, *, sent: bool) -> dict[int, str]:
     kind, value, unit = _value(held)
+    if sent and held.get("valueQuantity", {}).get("system") == UCUM:
+        unit = components(held["valueQuantity"].get("code"), held["valueQuantity"].get("unit"), "UCUM")
     judged = first(first(held.get("interpretation")).get("coding")).get("code", "")
     return {2: kind or "ST", 3: six_parts(held.get("code"), sent=sent), 5: value, 6: unit, 7: _range(held), 8: judged}
 

@@ -23,7 +23,7 @@ from holovitals_pipelines.sandbox.dialects.meditech_hl7 import (
     message,
     segment,
 )
-from holovitals_pipelines.sandbox.dialects.meditech_results import FILLER, LOINC, PLACER, SENT, SUB_ID
+from holovitals_pipelines.sandbox.dialects.meditech_results import FILLER, LOINC, PLACER, SENT, SUB_ID, UCUM
 from holovitals_pipelines.sandbox.dialects.meditech_segments import demographics, mrn_of
 from holovitals_pipelines.sandbox.dialects.meditech_updates import UPDATES
 from holovitals_pipelines.sandbox.facts.meditech import ADT_TAKEN, FACILITY, LOINC_CODES, RESULT_STATUS, RESULTS_TAKEN
@@ -114,7 +114,10 @@ def _by_number(site: Site, number: str) -> str | None:
 
 
 def _update(site: Site, zone: ZoneInfo, received: Received, pid: list[str], patient: str) -> None:
-    """Change what the fields say otherwise than MEDITECH itself shows them (vendors.md §10: empty is no change)."""
+    """Change what the fields say otherwise than MEDITECH itself shows them (vendors.md §10: empty is no change).
+
+    unverified: that nothing but PID counts; no source shows that MEDITECH takes allergies or diagnoses (AL1, DG1).
+    """
     chart = Chart(site, patient, zone)
     person = chart.person()
     if person is None:
@@ -164,7 +167,7 @@ def _observation(received: Received, order: list[str], obx: list[str], patient: 
     test = (received.repeats(obx, 3) or [[]])[0]
     if not any(test):
         raise _no("AE", "101", "Required field missing", "OBX^1^3")
-    key = "-".join(re.sub(r"[^A-Za-z0-9]", "", part) for part in (filler or placer, test[0], received.part(obx, 4)))
+    key = "-".join(re.sub(r"[^A-Za-z0-9]", "", part) for part in (placer or filler, test[0], received.part(obx, 4)))
     status = _STATUSES.get(received.part(obx, 11) or "F")
     if status is None:
         raise _no("AE", "103", "Table value not found", "OBX^1^11")
@@ -176,7 +179,8 @@ def _observation(received: Received, order: list[str], obx: list[str], patient: 
             {"system": system, "value": field[0], **({"assigner": {"display": field[1]}} if field[1:2] > [""] else {})}
             for system, fields in (
                 (PLACER, received.repeats(order, 2)),
-                (FILLER, received.repeats(order, 3)),
+                # unverified: that MEDITECH, asked by a placer's number, fills the order under a number of its own.
+                (FILLER, [] if placer else received.repeats(order, 3)),
                 (SUB_ID, received.repeats(obx, 4)),
             )
             for field in fields[:1]
@@ -215,7 +219,7 @@ def _value(received: Received, obx: list[str]) -> dict[str, Any]:
     kind, parts = received.part(obx, 2), (received.repeats(obx, 5) or [[""]])[0]
     if not received.field(obx, 5):
         return {}
-    unit = {"unit": received.part(obx, 6)} if received.part(obx, 6) else {}
+    unit = _unit((received.repeats(obx, 6) or [[]])[0])
     if kind in ("NM", "SN"):
         sign, number = ("", parts[0].strip()) if kind == "NM" else (parts[0], (parts[1:2] or [""])[0])
         if not re.fullmatch(r"-?\d+(\.\d+)?", number) or sign not in ("", "<", "<=", ">", ">=", "="):
@@ -226,6 +230,13 @@ def _value(received: Received, obx: list[str]) -> dict[str, Any]:
     if kind in ("CE", "CWE"):
         return {"valueCodeableConcept": _concept(parts)}
     return {"valueString": "\n".join(one[0] for one in received.repeats(obx, 5))}
+
+
+def _unit(parts: list[str]) -> dict[str, str]:
+    """unverified: that a unit's name and coding system are kept."""
+    code, name, system = [*parts, "", "", ""][:3]
+    coded = {"code": code, "system": UCUM} if system == "UCUM" else {}
+    return {"unit": (name if coded else "") or code, **coded} if code else {}
 
 
 def answers(site: Site, zone: ZoneInfo, received: Received, verdict: Verdict, control: int) -> list[bytes]:

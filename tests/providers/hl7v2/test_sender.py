@@ -166,7 +166,7 @@ def test_silence_means_that_the_outcome_is_unknown_and_the_next_message_has_a_ne
         if number > 1:
             await end.send(at.says("AA"))
 
-    (first, second), at, _ = sent(script, message(1), message(2), seconds=0.1)
+    (first, second), at, _ = sent(script, message(1), message(2), seconds=0.5)
     assert isinstance(first, OutcomeUnknownError) and first.code == "write.outcome_unknown"
     assert second == Acknowledged("AA", "2")
     assert (at.got, at.connections) == ([message(1), message(2)], 2)
@@ -218,7 +218,7 @@ def test_acceptance_without_an_id_proves_nothing() -> None:
     async def script(at: Vendor, number: int, end: Client) -> None:
         await end.send(framed(b"MSH|^~\\&|V|V|||1||ACK|1|P|2.4\rMSA|AA|\r"))
 
-    (outcome,), _, _ = sent(script, message(1), seconds=0.1)
+    (outcome,), _, _ = sent(script, message(1), seconds=0.5)
     assert isinstance(outcome, OutcomeUnknownError)
 
 
@@ -245,7 +245,7 @@ def test_the_answer_that_was_asked_for_is_waited_for(
             await end.send(at.says(code, error="103" if code.endswith("R") else None))
             await asyncio.sleep(0)
 
-    (came,), _, _ = sent(script, message(1, more=asked), seconds=0.1 if outcome is OutcomeUnknownError else 5.0)
+    (came,), _, _ = sent(script, message(1, more=asked), seconds=0.5 if outcome is OutcomeUnknownError else 5.0)
     assert came.code == outcome if isinstance(outcome, str) else type(came) is outcome
 
 
@@ -265,7 +265,7 @@ def test_the_commit_signs_of_mllp_release_2_are_understood(
     async def script(at: Vendor, number: int, end: Client) -> None:
         await end.send(sign)
 
-    (came,), _, _ = sent(script, message(1, more=asked), seconds=0.1 if outcome is OutcomeUnknownError else 5.0)
+    (came,), _, _ = sent(script, message(1, more=asked), seconds=0.5 if outcome is OutcomeUnknownError else 5.0)
     assert came.code == outcome if isinstance(outcome, str) else type(came) is outcome
 
 
