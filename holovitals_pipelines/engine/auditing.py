@@ -5,7 +5,7 @@ Law: a head is signed only over a log that still agrees with the head before; ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +14,18 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.model.errors import StoreError
+from holovitals_pipelines.model.paging import Page, page_of, place_of
 from holovitals_pipelines.store.audit import LoggedEntry, RecordFinding, check_against_store, entries, entry, last
 from holovitals_pipelines.store.audit.findings import Finding
 from holovitals_pipelines.store.audit.heads import HEADS, Head, append_head, newest_head, read_heads, set_aside, signing
 from holovitals_pipelines.store.audit.keys import has_signing_key, public_keys, read_public_key
-from holovitals_pipelines.store.audit.log import count_entries, stream_stored
+from holovitals_pipelines.store.audit.log import count_entries, entries_before, stream_stored
 from holovitals_pipelines.store.audit.verification import check_chain
 from holovitals_pipelines.store.bulk import Row
 from holovitals_pipelines.store.documents import get_documents
 
 LISTED_FINDINGS = 100
+_LIST = "audit"
 Walked = Callable[[int, int], None]
 """Called with how many entries were walked, and how many there are."""
 
@@ -221,6 +223,14 @@ def list_entries(
             limit=limit,
             newest_first=since_seq is None,
         )
+
+
+def entry_page(home: Home, wanted: Mapping[str, str | None], *, cursor: str | None, limit: int) -> Page[LoggedEntry]:
+    """Entries that meet every condition, by column; the newest first. Raises StoreError (`page.cursor_invalid`)."""
+    before = place_of(cursor, _LIST, int)[0] if cursor else None
+    with home.database.read() as transaction:
+        found = entries_before(transaction, wanted, before=before, limit=limit + 1)
+    return page_of(found, limit, _LIST, lambda one: (one.seq,))
 
 
 def show_entry(home: Home, seq: int) -> LoggedEntry:

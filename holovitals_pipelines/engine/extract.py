@@ -240,6 +240,7 @@ class _Sink:
             session.progress.ended(session.connection.name, Stage.EXTRACT, done.resource_type)
         self._buffers.clear()
         self._problems.clear()
+        self._cursor = None  # an older page's must not follow that of a type that has failed and is to be read afresh
         self._rows = self._bytes = 0
         self._flushed_at = self._busy_since = time.monotonic()
         session.check_cancelled()

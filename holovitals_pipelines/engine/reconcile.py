@@ -17,7 +17,12 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from holovitals_pipelines.engine.agreement.facts import Seen
-from holovitals_pipelines.engine.agreement.of_job import creates_among, decide_seen, desk_without_vendor
+from holovitals_pipelines.engine.agreement.of_job import (
+    ask_what_may_be_written,
+    creates_among,
+    decide_seen,
+    desk_without_vendor,
+)
 from holovitals_pipelines.engine.analysis import Analysis
 from holovitals_pipelines.engine.attachments import note_attachments
 from holovitals_pipelines.engine.batches import numbered
@@ -98,6 +103,8 @@ def _decide_all(session: JobSession, source_job: str, resource_type: str, parts:
         if not again:
             _suspect_deletes(session, analysis, resource_type)
             _count_missed(session, analysis, resource_type)
+        if analysis.table("select 1 from classified where outcome = 'decide' limit 1").num_rows:
+            ask_what_may_be_written(session, [resource_type])
         commit_rows = session.home.settings.commit_rows
         undecided = _together(_undecided(session.home, analysis, parts), min(2_000, commit_rows))
         for group in _in_groups(undecided, commit_rows):
@@ -332,7 +339,7 @@ def _let_decide(
     found: Counter[str] = Counter()
     if not rows:
         return found
-    desk = desk_without_vendor(session, [resource_type])
+    desk = desk_without_vendor(session)
     if desk is None:
         named = [(row["link_id"], session.connection.name, resource_type, row["remote_id"]) for row in rows]
         mark_links(transaction, named, Reason.EVENT, session.now())

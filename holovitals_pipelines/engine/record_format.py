@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.vocabulary import Provider, SourceFormat
+from holovitals_pipelines.providers.vendor import plugged_vendor
 
 NATIVE = (Provider.ALLSCRIPTS, Provider.NEXTGEN, Provider.ATHENAHEALTH)
 """Vendors whose own APIs are read and written; MEDITECH sends HL7 v2; the others speak FHIR."""
@@ -17,4 +18,6 @@ def format_of(connection: ConnectionConfig) -> SourceFormat:
         return SourceFormat(connection.format)
     if connection.provider is Provider.MEDITECH:
         return SourceFormat.HL7_V2
-    return SourceFormat.CUSTOM_JSON if connection.provider in NATIVE else SourceFormat.FHIR_R4
+    provider = connection.provider
+    native = provider in NATIVE if provider.is_ours else plugged_vendor(provider).native
+    return SourceFormat.CUSTOM_JSON if native else SourceFormat.FHIR_R4

@@ -1,4 +1,4 @@
-"""What people do with conflicts: decide, approve, look at automatic decisions afterwards.
+"""What people do with conflicts: decide, approve, take a decision back, look at automatic decisions afterwards.
 
 Law: a decision names the revision it was made on; one made on other values than the current ones is refused.
 """
@@ -109,12 +109,7 @@ def approve_conflict(
                 remedy="decide it first: holovitals conflicts resolve",
             )
         if decision is not None and decision != decision_code(conflict):
-            raise StoreError(
-                "it was decided anew since you looked",
-                code="conflict.stale",
-                place=place,
-                remedy="look at the new decision: holovitals conflicts show",
-            )
+            raise _decided_anew(place)
         if same_person(waiting["actor"], person):
             raise StoreError(
                 "whoever decided cannot approve it too",
@@ -125,6 +120,36 @@ def approve_conflict(
         change_conflict(transaction, conflict_id, approved_by=person)
         _mark(transaction, conflict, now)
         _log(transaction, conflict, "approve", person, now, None)
+        return get_conflict(transaction, conflict_id)
+
+
+def withdraw_decision(
+    database: Database, conflict_id: str, *, actor: str, decision: str | None = None
+) -> StoredConflict:
+    """Take back a decision that waits to be applied, approved or not; given its code (`decision_code`), that one only.
+
+    The conflict is open again with the values it has. What was applied already is refused: undoing that makes a new
+    version. Raises StoreError (`conflict.closed`, `conflict.not_decided`, `conflict.stale`, `actor.invalid`).
+    """
+    now = datetime.now(UTC)
+    with database.write() as transaction:
+        conflict = _open_one(transaction, conflict_id)
+        person = person_named(transaction, actor)
+        place = f"conflict {conflict_id}"
+        waiting = decision_code(conflict)
+        if waiting is None:
+            raise StoreError(
+                "no decision waits to be applied: there is nothing to take back",
+                code="conflict.not_decided",
+                place=place,
+                remedy="see what was decided: holovitals conflicts show",
+            )
+        if decision is not None and decision != waiting:
+            raise _decided_anew(place)
+        change_conflict(
+            transaction, conflict_id, decision=None, decided_by=None, decided_at=None, reason=None, approved_by=None
+        )
+        _log(transaction, conflict, "withdraw", person, now, {"decided_by": conflict.decided_by})
         return get_conflict(transaction, conflict_id)
 
 
@@ -154,6 +179,15 @@ def _open_one(transaction: sa.Connection, conflict_id: str) -> StoredConflict:
     conflict = get_conflict(transaction, conflict_id, lock=True)
     _refuse_closed(conflict)
     return conflict
+
+
+def _decided_anew(place: str) -> StoreError:
+    return StoreError(
+        "it was decided anew since you looked",
+        code="conflict.stale",
+        place=place,
+        remedy="look at the new decision: holovitals conflicts show",
+    )
 
 
 def _refuse_closed(conflict: StoredConflict) -> None:

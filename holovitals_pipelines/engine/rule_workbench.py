@@ -25,8 +25,8 @@ from holovitals_pipelines.model.yaml_lines import Path as YamlPath
 from holovitals_pipelines.transform.columns import Row
 from holovitals_pipelines.transform.json_values import as_json
 from holovitals_pipelines.transform.reading import Relation, RuleSetReady
-from holovitals_pipelines.transform.record_back_end import Result, compile_records
-from holovitals_pipelines.transform.records import Finding, Transformed, compile_rule_set, problem_numbers
+from holovitals_pipelines.transform.record_back_end import Result, compile_records, problem_numbers
+from holovitals_pipelines.transform.records import Finding, Transformed, compile_rule_set
 
 # tried on records
 

@@ -1,10 +1,12 @@
-"""The conflict policy and the severity matrix of an installation: its own files, or those this package ships."""
+"""The conflict policy, severity matrix and quality thresholds of an installation: its own files, or those shipped."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 
 from holovitals_pipelines.model.errors import ConfigurationError
+from holovitals_pipelines.quality.thresholds import Thresholds, default_thresholds, load_thresholds
 from holovitals_pipelines.settings import Settings
 from holovitals_pipelines.sync.facts import Rules
 from holovitals_pipelines.sync.policy import default_policy, load_policy
@@ -19,6 +21,12 @@ def load_rules(settings: Settings) -> Rules:
         matrix=load_matrix(*matrix) if matrix else default_matrix(),
         policy=load_policy(*policy) if policy else default_policy(),
     )
+
+
+def load_quality(settings: Settings, connections: Container[str]) -> Thresholds:
+    """Raises ConfigurationError naming file and line."""
+    own = _text(settings.quality_file, settings.root / "quality.yml")
+    return load_thresholds(*own, connections=connections) if own else default_thresholds()
 
 
 def _text(given: Path | None, usual: Path) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,21 @@ import sqlalchemy as sa
 from holovitals_pipelines.engine.batches import SCHEMAS
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.engine.progress import Progress, Silent
+from holovitals_pipelines.engine.retrying import CANCELLED, deadline_of, may_pass, timed_out
 from holovitals_pipelines.engine.vendors import AdapterFactory, vendor_adapter
 from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.errors import HoloVitalsError, JobError
 from holovitals_pipelines.model.extract import Cursor, Problem
-from holovitals_pipelines.model.job import SyncRequest, request_from
+from holovitals_pipelines.model.job import JobOptions, SyncRequest, request_from
 from holovitals_pipelines.model.vocabulary import ChangeMechanism, Dataset, ErrorSeverity, Stage
 from holovitals_pipelines.providers.adapter import Adapter
+from holovitals_pipelines.providers.clock import SYSTEM_CLOCK, Clock
 from holovitals_pipelines.store import errors, jobs, stages
 from holovitals_pipelines.store.agreements import remote_ids
 from holovitals_pipelines.store.landing import WrittenPart
 from holovitals_pipelines.store.parts import load_progress, newest_job_with, parts_of, register_parts, save_progress
+from holovitals_pipelines.sync.facts import Rules
+from holovitals_pipelines.sync.policy import holding_all
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +49,7 @@ class JobSession:
         fence: int,
         progress: Progress | None = None,
         adapter_for: AdapterFactory | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.home = home
         self._adapter_for = adapter_for or (lambda connection: vendor_adapter(connection, home.database))
@@ -52,11 +57,14 @@ class JobSession:
         """What the vendor last told of itself (engine.agreement.of_job); asked once a job and process."""
         self.job_id = job_id
         self.progress = progress or Silent()
+        self.clock = clock
         self._fence = fence
         with home.database.read() as transaction:
             job = jobs.get_job(transaction, job_id)
+            begun = jobs.attempt_started(transaction, job_id)
         self.request: SyncRequest = request_from(job.request)
-        self.connection: ConnectionConfig = home.connection(job.connection)
+        self.connection: ConnectionConfig = _as_asked(home.connection(job.connection), self.request.options)
+        self._deadline = deadline_of(self.request.options, begun)
 
     @cached_property
     def conversions(self) -> Conversions:
@@ -69,8 +77,15 @@ class JobSession:
     def place(self) -> str:
         return f"connection {self.connection.name}"
 
+    @cached_property
+    def rules(self) -> Rules:
+        """By what conflicts are graded and decided in this job."""
+        if self.request.options.resolve_conflicts:
+            return self.home.rules
+        return Rules(self.home.rules.matrix, holding_all(self.home.rules.policy))
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.clock.now()
 
     def open_adapter(self) -> Adapter:
         """The connection's adapter, to be used with `async with`. Single resources pass through it in FHIR R4; what it
@@ -91,11 +106,14 @@ class JobSession:
             yield transaction
 
     def check_cancelled(self) -> None:
-        """Called between batches: a cancelled job stops at a page boundary and leaves no half page."""
+        """Called between batches: a job that was cancelled, or whose time is up, stops at a page boundary and leaves no
+        half page. Raises JobError."""
         with self.home.database.read() as transaction:
             cancelled = jobs.get_job(transaction, self.job_id).cancel_requested
         if cancelled:
-            raise JobError("the job was cancelled", code="job.cancelled", place=self.place)
+            raise JobError("the job was cancelled", code=CANCELLED, place=self.place)
+        if self._deadline is not None and self.now() >= self._deadline:
+            raise timed_out(self.place)
 
     # landing zone
 
@@ -193,8 +211,7 @@ class JobSession:
 
     def stage_row(self, resource_type: str, stage: Stage) -> stages.StageRow | None:
         with self.home.database.read() as transaction:
-            rows = stages.stages_of(transaction, self.job_id)
-        return next((row for row in rows if row.resource_type == resource_type and row.stage == stage), None)
+            return stages.stage_of(transaction, self.job_id, resource_type, stage)
 
     def begin_stage(
         self,
@@ -237,6 +254,7 @@ class JobSession:
         stages.end_stage(
             transaction, self.job_id, resource_type, stage, self.now(),
             error=error, watermark=watermark, snapshot=snapshot, busy_seconds=busy_seconds,
+            passing=error is not None and may_pass(error),
         )  # fmt: skip
         if error is not None:
             self.add_errors(transaction, stage, [as_problem(error, resource_type)])
@@ -248,6 +266,12 @@ class JobSession:
 
     def add_errors(self, transaction: sa.Connection, stage: Stage, problems: Sequence[Problem]) -> None:
         errors.add_errors(transaction, self.job_id, self.connection.name, stage, problems, self.now())
+
+
+def _as_asked(connection: ConnectionConfig, options: JobOptions) -> ConnectionConfig:
+    if options.batch_size is None:
+        return connection
+    return connection.model_copy(update={"read": connection.read.model_copy(update={"page_size": options.batch_size})})
 
 
 def as_problem(

@@ -34,25 +34,34 @@ def run_sync(
     taken over; a foreign exception ends the job as FAILED and is raised.
     """
     with open_session(home, request, owner=worker_name(), progress=progress, adapter_for=adapter_for) as session:
-        try:
-            if request.replay:
-                process(session, replayable_types(session))
-            else:
-                if request.direction is not Direction.OUTBOUND:
-                    extract(session, session.open_adapter())
-                    process(session, session.landed_types())
-                write_back(session)
-                fetch_attachments(session)
-        except HoloVitalsError as error:
-            report = end_job(session, error)
-        except Exception as error:
-            end_job(session, failure_of(error))
-            publish_statistics(home)
-            raise
-        else:
-            report = end_job(session)
+        report = do_job(session)
     publish_statistics(home)
     return report
+
+
+def do_job(session: JobSession) -> JobReport:
+    """All stages of the session's job, and its end. A foreign exception ends the job as FAILED and is raised."""
+    try:
+        run_stages(session)
+    except HoloVitalsError as error:
+        return end_job(session, error)
+    except Exception as error:
+        end_job(session, failure_of(error))
+        publish_statistics(session.home)
+        raise
+    return end_job(session)
+
+
+def run_stages(session: JobSession) -> None:
+    """All stages of the session's job; it stays open. Raises what ended it."""
+    if session.request.replay:
+        process(session, replayable_types(session))
+        return
+    if session.request.direction is not Direction.OUTBOUND:
+        extract(session, session.open_adapter())
+        process(session, session.landed_types())
+    write_back(session)
+    fetch_attachments(session)
 
 
 def process(session: JobSession, resource_types: Sequence[str]) -> None:

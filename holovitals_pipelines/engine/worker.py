@@ -16,7 +16,12 @@ from holovitals_pipelines.store.database import Database
 
 def worker_name() -> str:
     """`host/boot/pid/start`: no two processes ever share it, and on this host it tells whether the process lives."""
-    return f"{socket.gethostname()}/{_boot()}/{os.getpid()}/{_start_of(os.getpid())}"
+    return name_of_process(os.getpid())
+
+
+def name_of_process(pid: int) -> str:
+    """The same of another process of this host."""
+    return f"{socket.gethostname()}/{_boot()}/{pid}/{_start_of(pid)}"
 
 
 def is_gone(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from holovitals_pipelines.engine.agreement.desk import Desk
 from holovitals_pipelines.engine.agreement.of_job import desk_at
@@ -16,6 +16,8 @@ from holovitals_pipelines.engine.agreement.push import push, recover
 from holovitals_pipelines.engine.agreement.settle import Reading, Settled, decide_and_commit, read_marks, settle
 from holovitals_pipelines.engine.attachments import note_attachments_since
 from holovitals_pipelines.engine.delete_breaker import held_back, most_deletes
+from holovitals_pipelines.engine.quality_gate import Hold
+from holovitals_pipelines.engine.quality_gate import held_back as held_by_quality
 from holovitals_pipelines.engine.session import JobSession, as_problem
 from holovitals_pipelines.fhir.resource_types import in_processing_order
 from holovitals_pipelines.model.errors import HoloVitalsError
@@ -37,18 +39,19 @@ def write_back(session: JobSession) -> None:
     """Bring every marked link of the job's types into agreement. Raises VendorError when the vendor cannot be asked."""
     if session.request.allow_deletes:
         _mark_held_deletes(session)
+    holds = held_by_quality(session)
     types = _types_with_work(session)
     if types:
-        asyncio.run(_at_the_vendor(session, types))
+        asyncio.run(_at_the_vendor(session, types, holds))
 
 
-async def _at_the_vendor(session: JobSession, types: Sequence[str]) -> None:
+async def _at_the_vendor(session: JobSession, types: Sequence[str], holds: Mapping[str, Hold]) -> None:
     async with session.open_adapter() as adapter:
         desk = desk_at(session, adapter)
         recover(desk)
         try:
             for resource_type in types:
-                await _one_type(session, desk, resource_type)
+                await _one_type(session, desk, resource_type, holds.get(resource_type))
         finally:
             with session.transaction() as transaction:
                 save_latencies(
@@ -56,20 +59,21 @@ async def _at_the_vendor(session: JobSession, types: Sequence[str]) -> None:
                 )
 
 
-async def _one_type(session: JobSession, desk: Desk, resource_type: str) -> None:
+async def _one_type(session: JobSession, desk: Desk, resource_type: str, hold: Hold | None) -> None:
     started, began = time.monotonic(), session.now()
     session.begin_stage(Stage.WRITE_BACK, [resource_type])
     settled, pushed, errors = Settled(), Counter[str](), list[HoloVitalsError]()
     left = await _suspected_deletes(session, desk, resource_type, settled)
     for _ in range(MOST_ROUNDS):
         looked_at = await _settle_all(session, desk, resource_type, left, settled)
-        sent = await _push_all(session, desk, resource_type, pushed, errors)
+        sent = 0 if hold else await _push_all(session, desk, resource_type, pushed, errors)
         if not looked_at and not sent:
             break
     with session.transaction() as transaction:
         problems = [as_problem(error, resource_type) for error in errors]
         problems += [as_problem(error, resource_type) for _, error in settled.failures]
         problems += [as_problem(error, resource_type) for error in desk.left_to_people]
+        problems += [hold.as_problem()] if hold and session.request.direction is not Direction.INBOUND else []
         note_attachments_since(session, transaction, resource_type, began)
         session.add_errors(transaction, Stage.WRITE_BACK, problems)
         session.count(transaction, resource_type, Stage.WRITE_BACK, **_counts(settled, pushed))

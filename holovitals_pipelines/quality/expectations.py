@@ -13,7 +13,17 @@ from typing import Any, Literal
 
 from holovitals_pipelines.model.vocabulary import ErrorSeverity
 
-ColumnKind = Literal["text", "first_day", "day", "instant", "present", "together"]
+ColumnKind = Literal["text", "first_day", "day", "instant", "present", "together", "in_range", "known_system"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRange:
+    """Where a number with this LOINC code and this unit can lie at all, both ends among it."""
+
+    loinc: str
+    unit: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +37,18 @@ class Column:
                «2020» is neither before nor after «2020-05-01T10:00:00Z»
     present    'yes' where any of the paths exists, missing otherwise; contents are never copied
     together   where any of `given` exists: 'yes' or 'no', whether any of `paths` does too; missing otherwise
+    in_range   where one of the Quantities at `paths` (elements beside a `code`) is of a code and unit of `ranges`: 'no'
+               if any such number lies outside, else 'yes'; missing otherwise
+    known_system  whether one of the codings of the CodeableConcepts at `paths` is of one of `systems` ('yes', 'no');
+               missing where there is no coding at all. A system that ends with `*` stands for all that begin so
     """
 
     name: str
     kind: ColumnKind
     paths: tuple[str, ...]
     given: tuple[str, ...] = ()
+    ranges: tuple[ValueRange, ...] = ()
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +63,8 @@ class Expectation:
     """One claim about the records of a resource type.
 
     `expectation_type` is a class of `great_expectations.expectations`; `args` are its arguments besides the columns.
-    A blocking claim is about the shape of the batch: where it fails nothing downstream may run. The others are about
-    rows: they are reported, and the rows go on.
+    A blocking claim is about the shape of the batch: where it fails nothing downstream may run. One that holds
+    write-back lets the batch in, and nothing of its type out. The others are reported, and the rows go on.
     """
 
     name: str
@@ -60,6 +76,7 @@ class Expectation:
     """The smaller column of a pair expectation."""
     severity: ErrorSeverity = ErrorSeverity.WARNING
     blocking: bool = False
+    holds_write_back: bool = False
     tolerance: float = 0.0
     """The share of the judged rows (missing values left out) that may break the claim."""
 

@@ -16,7 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from holovitals_pipelines.model.errors import StoreError
-from holovitals_pipelines.quality.expectations import Column
+from holovitals_pipelines.quality.expectations import Column, ValueRange
 
 Batches: TypeAlias = "pa.Table | pa.RecordBatchReader | Iterable[pa.RecordBatch]"
 
@@ -111,6 +111,10 @@ def _expression(column: Column, texts: _Paths, existences: _Paths) -> str:
             return f"CASE WHEN {found} THEN 'yes' END"
         given = " OR ".join(f"found[{existences.at(path)}]" for path in column.given)
         return f"CASE WHEN {given} THEN CASE WHEN {found} THEN 'yes' ELSE 'no' END END"
+    if column.kind == "in_range":
+        return _in_range(column, texts)
+    if column.kind == "known_system":
+        return _known_system(column, texts)
     values = [f"text[{texts.at(path)}]" for path in column.paths]
     value = values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
     if column.kind == "first_day":
@@ -121,6 +125,59 @@ def _expression(column: Column, texts: _Paths, existences: _Paths) -> str:
         exact = f"CASE WHEN regexp_matches({value}, 'T.*(Z|[+-]\\d\\d:\\d\\d)$') THEN {value} END"
         return f"epoch(try_cast({exact} AS TIMESTAMPTZ))"
     return value
+
+
+CODINGS = 3
+"""So many codings of a code are looked at."""
+_LOINC = "http://loinc.org"
+
+
+def _in_range(column: Column, texts: _Paths) -> str:
+    """'no' before 'yes': one impossible component makes the observation impossible."""
+    if not column.ranges:
+        return "CAST(NULL AS VARCHAR)"
+    found = [_within(path, column.ranges, texts) for path in column.paths]
+    return (
+        f"CASE WHEN list_contains([{', '.join(found)}], false) THEN 'no'"
+        f" WHEN list_contains([{', '.join(found)}], true) THEN 'yes' END"
+    )
+
+
+def _within(path: str, ranges: Sequence[ValueRange], texts: _Paths) -> str:
+    """Whether the Quantity at `path` lies in the range of its code and unit; NULL where there is none."""
+    beside = path.rpartition(".")[0]
+    codings = [f"{beside}.code.coding[{index}]" for index in range(CODINGS)]
+    loinc = ", ".join(
+        f"CASE WHEN text[{texts.at(coding + '.system')}] = '{_LOINC}' THEN text[{texts.at(coding + '.code')}] END"
+        for coding in codings
+    )
+    unit = f"coalesce(text[{texts.at(path + '.code')}], text[{texts.at(path + '.unit')}])"
+    limits = ", ".join(
+        f"'{_quoted(one.loinc)} {_quoted(one.unit)}': [{float(one.low)!r}::DOUBLE, {float(one.high)!r}::DOUBLE]"
+        for one in ranges
+    )
+    number = f"try_cast(text[{texts.at(path + '.value')}] AS DOUBLE)"
+    limit = f"map_extract_value(MAP {{{limits}}}, coalesce({loinc}) || ' ' || {unit})"
+    return f"({number} >= {limit}[1] AND {number} <= {limit}[2])"
+
+
+def _known_system(column: Column, texts: _Paths) -> str:
+    codings = [f"{path}.coding[{index}]" for path in column.paths for index in range(CODINGS)]
+    named = ", ".join(f"text[{texts.at(coding + '.system')}]" for coding in codings)
+    coded = ", ".join(f"text[{texts.at(coding + '.code')}]" for coding in codings)
+    whole = ", ".join(f"'{_quoted(one)}'" for one in column.systems if not one.endswith("*"))
+    begun = "".join(
+        f" OR starts_with(named, '{_quoted(one.removesuffix('*'))}')" for one in column.systems if one.endswith("*")
+    )
+    known = f"coalesce(list_contains([{whole}]::VARCHAR[], named), false){begun}"
+    return (
+        f"CASE WHEN list_bool_or(list_transform([{named}], lambda named: {known})) THEN 'yes'"
+        f" WHEN coalesce({named}, {coded}) IS NOT NULL THEN 'no' END"
+    )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def project(connection: duckdb.DuckDBPyConnection, piece: pa.RecordBatch, columns: Sequence[Column]) -> pa.Table:

@@ -21,6 +21,7 @@ from holovitals_pipelines.model.quality import CheckOutcome
 from holovitals_pipelines.quality.expectations import Column, DaysFromToday, Expectation
 from holovitals_pipelines.quality.projection import Batches, body_as_text, connect, project, slices
 from holovitals_pipelines.quality.suites import row_level_for, structural_for
+from holovitals_pipelines.quality.thresholds import default_thresholds
 
 FRAME_ROWS = 200_000
 """Rows judged by Great Expectations at a time; counts of the frames are added up."""
@@ -42,6 +43,7 @@ class _Tally:
             rows=self.rows,
             unexpected=self.unexpected,
             description=claim.description,
+            holds_write_back=claim.holds_write_back,
         )
 
 
@@ -54,13 +56,18 @@ def run_structural(resource_type: str, batches: Batches) -> list[CheckOutcome]:
         return structure.outcomes()
 
 
-def run_suite(resource_type: str, batches: Batches, *, now: datetime | None = None) -> list[CheckOutcome]:
+def run_suite(
+    resource_type: str, batches: Batches, *, now: datetime | None = None, claims: Sequence[Expectation] | None = None
+) -> list[CheckOutcome]:
     """Every claim of the type's suite, the structural ones first, in one pass over `batches`.
 
-    `now` is the clock of claims about the future (default: the wall clock). Raises HoloVitalsError
+    `claims` are the row-level ones as an installation's thresholds have them; left out, as they are shipped. `now` is
+    the clock of claims about the future (default: the wall clock). Raises HoloVitalsError
     (`quality.expectation_broken`) when an expectation itself cannot be evaluated: a fault of the suite, not the data.
     """
-    claims = row_level_for(resource_type)
+    if claims is None:
+        names = {claim.name for claim in row_level_for(resource_type)}
+        claims = [claim for claim in default_thresholds().reported("", resource_type) if claim.name in names]
     tallies = {claim.name: _Tally() for claim in claims}
     today = (now or datetime.now(UTC)).astimezone(UTC).date()
     with connect() as connection:
@@ -163,7 +170,7 @@ def _judge(frame: pa.Table, claims: Sequence[Expectation], today: date) -> dict[
 
     `exclude_unexpected_values` keeps the values out of the results; nothing but the counts is read from them.
     """
-    with _without_iri_grammar():
+    with _without_unused():
         import great_expectations as gx
         from great_expectations.data_context.types.base import (
             DataContextConfig,
@@ -203,19 +210,21 @@ def _judge(frame: pa.Table, claims: Sequence[Expectation], today: date) -> dict[
     return counts
 
 
+_UNUSED = ("rfc3987_syntax", "boto3", "botocore")
+"""What Great Expectations imports if it is there and nobody asks for here. A check of IRIs, by way of jsonschema, that
+compiles a grammar at each import: 1.6 of the 4 seconds that Great Expectations takes. A client of AWS: 0.5."""
+
+
 @contextmanager
-def _without_iri_grammar() -> Iterator[None]:
-    """jsonschema, which Great Expectations imports, without its check of IRIs, for which nobody asks here: it compiles
-    a grammar at each import, and that is 1.6 of the 4 seconds that Great Expectations takes."""
-    name = "rfc3987_syntax"
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # Python's way of saying that there is no such module
+def _without_unused() -> Iterator[None]:
+    absent = [name for name in _UNUSED if name not in sys.modules]
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's way of saying that there is no such module
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in absent:
+            del sys.modules[name]
 
 
 def _built(expectations: Any, claim: Expectation, today: date) -> Any:

@@ -105,6 +105,15 @@ def _coded(noun: str, element: str = "code") -> Expectation:
     )  # fmt: skip
 
 
+def _of_known_systems(element: str = "code") -> Expectation:
+    return _claim(
+        "codes_are_of_known_systems", "ExpectColumnValuesToBeInSet",
+        Column("system_known", "known_system", (f"$.{element}",)),
+        f"One of the codings of {element} is of a code system that is known for the type (quality.yml).",
+        value_set=("yes",), tolerance=0.05,
+    )  # fmt: skip
+
+
 def _status(values: str) -> Expectation:
     return _from_set(
         "status_is_from_the_value_set",
@@ -137,6 +146,7 @@ PATIENT = (
 ENCOUNTER = (
     _status("planned arrived triaged in-progress onleave finished cancelled entered-in-error unknown"),
     *_about_a_patient("encounter"),
+    _of_known_systems("type[0]"),
     _present("every_encounter_has_a_class", "classed", ("$.class.code", "$.class.display"),
              "class (inpatient, ambulatory, …) is required by FHIR R4."),
     _in_order("no_encounter_ends_before_it_starts", ("ended", "$.period.end"), ("started", "$.period.start"),
@@ -153,6 +163,7 @@ CONDITION = (
               "verificationStatus is a code of its required value set."),
     *_about_a_patient("condition"),
     _coded("condition"),
+    _of_known_systems(),
     _not_in_the_future("onsets_are_not_in_the_future", "onset_day", ("$.onsetDateTime", "$.onsetPeriod.start"),
                        "No condition began later than today."),
     _in_order("no_condition_abates_before_its_onset", ("abated", "$.abatementDateTime"), ("began", "$.onsetDateTime"),
@@ -168,6 +179,7 @@ ALLERGY_INTOLERANCE = (
     _from_set("criticality_is_from_the_value_set", "criticality", ("$.criticality",), "low high unable-to-assess",
               "criticality, where given, is a code of its required value set."),
     *_about_a_patient("allergy", "patient"),
+    _of_known_systems(),
     _present("every_allergy_names_its_substance", "substance_named",
              ("$.code.coding[0].code", "$.code.text", "$.reaction[0].substance"),
              "What the person must not be given is said, by a coding or in words."),
@@ -179,6 +191,7 @@ MEDICATION_REQUEST = (
               "proposal plan order original-order reflex-order filler-order instance-order option",
               "intent is a code of its required value set."),
     *_about_a_patient("request"),
+    _of_known_systems("medicationCodeableConcept"),
     _present("every_request_names_a_medication", "medication_named",
              ("$.medicationCodeableConcept.coding[0].code", "$.medicationCodeableConcept.text",
               "$.medicationReference.reference", "$.medicationReference.identifier"),
@@ -195,6 +208,7 @@ OBSERVATION = (
     _status("registered preliminary final amended corrected cancelled entered-in-error unknown"),
     *_about_a_patient("observation"),
     _coded("observation"),
+    _of_known_systems(),
     _present("every_observation_has_a_value_or_says_why_not", "answered",
              ("$.valueQuantity", "$.valueCodeableConcept", "$.valueString", "$.valueBoolean", "$.valueInteger",
               "$.valueRange", "$.valueRatio", "$.valueSampledData", "$.valueTime", "$.valueDateTime", "$.valuePeriod",
@@ -209,12 +223,18 @@ OBSERVATION = (
     _not_in_the_future("observations_are_not_in_the_future", "effective_day",
                        ("$.effectiveDateTime", "$.effectivePeriod.start", "$.effectiveInstant"),
                        "Nothing was observed later than today."),
+    _claim("values_are_possible", "ExpectColumnValuesToBeInSet",
+           Column("value_possible", "in_range", ("$.valueQuantity", "$.component[0].valueQuantity",
+                                                 "$.component[1].valueQuantity", "$.component[2].valueQuantity")),
+           "A number lies where its LOINC code and unit let it lie at all (plausible, not normal; quality.yml).",
+           value_set=("yes",), tolerance=0.001),
 )  # fmt: skip
 
 IMMUNIZATION = (
     _status("completed entered-in-error not-done"),
     *_about_a_patient("immunization", "patient"),
     _coded("immunization", "vaccineCode"),
+    _of_known_systems("vaccineCode"),
     _present("every_immunization_says_when", "timed", ("$.occurrenceDateTime", "$.occurrenceString"),
              "occurrence[x] is required by FHIR R4."),
     _not_in_the_future("immunizations_are_not_in_the_future", "occurrence_day", ("$.occurrenceDateTime",),
@@ -225,6 +245,7 @@ PROCEDURE = (
     _status("preparation in-progress not-done on-hold stopped completed entered-in-error unknown"),
     *_about_a_patient("procedure"),
     _coded("procedure"),
+    _of_known_systems(),
     _in_order("no_procedure_ends_before_it_starts", ("ended", "$.performedPeriod.end"),
               ("started", "$.performedPeriod.start"),
               "performedPeriod.end is not before its start, where both are exact."),
@@ -234,6 +255,7 @@ DIAGNOSTIC_REPORT = (
     _status("registered partial preliminary final amended corrected appended cancelled entered-in-error unknown"),
     *_about_a_patient("report"),
     _coded("report"),
+    _of_known_systems(),
     _present("every_report_says_something", "reported",
              ("$.result", "$.presentedForm", "$.conclusion", "$.conclusionCode", "$.media", "$.imagingStudy"),
              "A report leads to results, a document, images or a conclusion.", tolerance=0.05),
@@ -244,6 +266,7 @@ DIAGNOSTIC_REPORT = (
 DOCUMENT_REFERENCE = (
     _status("current superseded entered-in-error"),
     *_about_a_patient("document"),
+    _of_known_systems("type"),
     _present("every_document_has_content", "content_given",
              ("$.content[0].attachment.url", "$.content[0].attachment.data"),
              "The document can be opened: its first attachment has an address or data."),
@@ -251,6 +274,30 @@ DOCUMENT_REFERENCE = (
              "type says what kind of document it is.", tolerance=0.05),
     _not_in_the_future("documents_are_not_dated_in_the_future", "document_day", ("$.date",),
                        "date is not later than today."),
+)  # fmt: skip
+
+REFERENCES = (
+    Expectation(
+        "references_resolve", "references_resolve", REMOTE_ID,
+        "What a record refers to by «Type/id» is known of the same connection, if that type is read from it at all.",
+        tolerance=0.01,
+    ),
+)  # fmt: skip
+"""Judged by quality/references.py: Great Expectations sees one batch only."""
+
+VOLUME = Expectation(
+    "volume_has_not_collapsed", "volume_against_history", REMOTE_ID,
+    "A complete read holds not far fewer resources of the type than the complete reads before it.",
+    severity=ErrorSeverity.ERROR, holds_write_back=True,
+)  # fmt: skip
+USUAL_VOLUME = Expectation(
+    "volume_is_as_usual", "volume_against_history", REMOTE_ID,
+    "A complete read holds not many times the resources of the complete reads before it.",
+)  # fmt: skip
+IDENTIFIERS = Expectation(
+    "identifiers_name_one_patient", "identifiers_unique_by_patient", REMOTE_ID,
+    "No two Patients of the connection carry the same identifier (system and value).",
+    severity=ErrorSeverity.ERROR, holds_write_back=True,
 )  # fmt: skip
 
 _ROW_LEVEL: MappingProxyType[str, tuple[Expectation, ...]] = MappingProxyType(
@@ -275,6 +322,24 @@ RESOURCE_TYPES_WITH_SUITES = tuple(_ROW_LEVEL)
 def row_level_for(resource_type: str) -> tuple[Expectation, ...]:
     """The claims about single rows: reported, never blocking; none for types without a suite of their own."""
     return _ROW_LEVEL.get(resource_type, ())
+
+
+def reported_for(resource_type: str) -> tuple[Expectation, ...]:
+    """The row-level claims, and that references resolve."""
+    rows = row_level_for(resource_type)
+    return (*rows, *REFERENCES) if rows else ()
+
+
+def gate_claims_for(resource_type: str) -> tuple[Expectation, ...]:
+    """The claims about a batch beside its connection's history and other batches; the engine judges them in every
+    lane, before it writes back."""
+    return (VOLUME, USUAL_VOLUME, *((IDENTIFIERS,) if resource_type == "Patient" else ()))
+
+
+def claim_names() -> frozenset[str]:
+    """Every claim that can be given a threshold: all but the structural ones."""
+    reported = (claim.name for name in RESOURCE_TYPES_WITH_SUITES for claim in reported_for(name))
+    return frozenset((*reported, *(claim.name for claim in gate_claims_for("Patient"))))
 
 
 def suite_for(resource_type: str) -> tuple[Expectation, ...]:

@@ -1,4 +1,7 @@
-"""Real processes, really killed: nothing is lost, nothing is done twice, and the numbers come out the same."""
+"""Real processes, really killed: nothing is lost, nothing is done twice, and the numbers come out the same.
+
+More moments of death, and more deaths of one job, with `--long`, as `make proof` runs it.
+"""
 
 from __future__ import annotations
 
@@ -57,10 +60,10 @@ SQLITE_ONLY = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     ("database_url", "stage", "event"),
     [
         ("sqlite", "extract", "1"),
-        ("sqlite", "extract", "6"),
+        pytest.param("sqlite", "extract", "6", marks=pytest.mark.long),
         ("sqlite", "transform", "4"),
         ("sqlite", "reconcile", "1"),
-        ("sqlite", "reconcile", "7"),
+        pytest.param("sqlite", "reconcile", "7", marks=pytest.mark.long),
         ("postgresql", "extract", "4"),
         ("postgresql", "reconcile", "4"),
     ],
@@ -84,10 +87,13 @@ def test_a_job_killed_at_any_stage_goes_on_and_reports_as_if_nothing_had_happene
 
 
 @SQLITE_ONLY
-def test_a_job_killed_again_and_again_at_random_moments_ends_exact(settings: Settings, full_vendor: Vendor) -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.long)])
+def test_a_job_killed_again_and_again_at_random_moments_ends_exact(
+    settings: Settings, full_vendor: Vendor, times: int
+) -> None:
     chance = random.Random(20261122)
     kills = 0
-    for _ in range(6):
+    for _ in range(times):
         process = worker(settings, full_vendor)
         deadline = time.monotonic() + 0.6 + chance.random() * 1.5
         while process.poll() is None and time.monotonic() < deadline:

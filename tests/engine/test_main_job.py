@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from holovitals_pipelines.engine.extract import extract
 from holovitals_pipelines.engine.home import Home
-from holovitals_pipelines.engine.jobs import end_job, open_session, recent_reports, request_cancel
+from holovitals_pipelines.engine.job_queue import cancel
+from holovitals_pipelines.engine.jobs import end_job, open_session, recent_reports
 from holovitals_pipelines.engine.local_records import edit_record, record_of
 from holovitals_pipelines.engine.reconcile import reconcile
 from holovitals_pipelines.engine.sync import run_sync
@@ -445,7 +446,7 @@ def test_a_cancelled_job_stops_between_batches_and_keeps_what_it_committed(
         def advanced(self, connection: str, stage: Stage, resource_type: str, rows: int) -> None:
             if stage is Stage.RECONCILE:
                 [job] = [r for r in recent_reports(opened, 10) if r.status is JobStatus.PROCESSING]
-                request_cancel(opened, job.job_id)
+                cancel(opened, job.job_id, "a person")
 
         def ended(self, connection: str, stage: Stage, resource_type: str) -> None:
             return

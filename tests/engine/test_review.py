@@ -27,7 +27,12 @@ from holovitals_pipelines.engine.conflict_view import (
 )
 from holovitals_pipelines.engine.local_records import delete_record, edit_record, read_record
 from holovitals_pipelines.engine.revert import revert_conflict
-from holovitals_pipelines.engine.review import approve_conflict, decide_conflict, mark_reviewed
+from holovitals_pipelines.engine.review import (
+    approve_conflict,
+    decide_conflict,
+    mark_reviewed,
+    withdraw_decision,
+)
 from holovitals_pipelines.model.errors import StoreError
 from holovitals_pipelines.model.vocabulary import ResolutionStrategy
 from holovitals_pipelines.store import audit
@@ -287,6 +292,38 @@ def test_what_needs_no_second_person_takes_none(bench: Bench, onset: str) -> Non
     decide_conflict(bench.database, the_conflict(bench).conflict_id, LOCAL, revision=1, actor="ann", reason="chart")
     with refused("conflict.needs_no_approval"):
         approve_conflict(bench.database, the_conflict(bench).conflict_id, revision=1, actor="bob")
+
+
+def test_a_decision_that_is_taken_back_is_not_applied_and_the_conflict_waits_as_it_was(bench: Bench, born: str) -> None:
+    before = the_conflict(bench)
+    with refused("conflict.not_decided", "nothing to take back"):
+        withdraw_decision(bench.database, before.conflict_id, actor="ann")
+    decide_conflict(bench.database, before.conflict_id, REMOTE, revision=1, actor="ann", reason="registry")
+    approve_conflict(bench.database, before.conflict_id, revision=1, actor="bob")
+    with refused("conflict.stale", "anew"):
+        withdraw_decision(bench.database, before.conflict_id, actor="ann", decision="00000000")
+    code = decision_code(the_conflict(bench))
+    withdraw_decision(bench.database, before.conflict_id, actor="cleo", decision=code)
+    bench.work()
+    now = the_conflict(bench)
+    assert (now.revision, now.decision, now.decided_by, now.approved_by, now.reason) == (1, None, None, None, None)
+    assert (now.status, now.due_at) == (before.status, before.due_at)
+    assert held_here(bench, born)["birthDate"] == "1951-01-01"
+    with bench.database.read() as transaction:
+        [told] = [one for one in audit.entries(transaction) if one.action == "withdraw"]
+        assert (told.actor, told.conflict_id) == ("cleo", before.conflict_id)
+        assert list(audit.check_against_store(transaction)) == []
+
+
+def test_a_decision_that_was_applied_is_not_taken_back_but_undone(bench: Bench, onset: str) -> None:
+    conflict_id = the_conflict(bench).conflict_id
+    decide_conflict(bench.database, conflict_id, REMOTE, revision=1, actor="ann", reason="registry")
+    bench.work()
+    with refused("conflict.closed", "conflicts revert"):
+        withdraw_decision(bench.database, conflict_id, actor="ann")
+    assert held_here(bench, onset)["code"] == {"text": "Bronchitis"}
+    revert_conflict(bench.database, conflict_id, actor="ann", reason="wrong")
+    assert held_here(bench, onset)["code"] == {"text": "Asthma, mild"}
 
 
 @pytest.mark.parametrize("actor", ["", "   ", "policy:1", "clinic", "x" * 65, "two\nlines"])

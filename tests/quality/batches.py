@@ -28,6 +28,10 @@ def without(resource: Mapping[str, Any], *elements: str) -> dict[str, Any]:
 
 SUBJECT = {"reference": "Patient/p1"}
 CODE = {"coding": [{"system": "http://loinc.org", "code": "8302-2"}], "text": "Body height"}
+DISEASE = {"coding": [{"system": "urn:local", "code": "A1"}, {"system": "http://snomed.info/sct", "code": "195967001"}]}
+DRUG = {"coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "313782"}]}
+VACCINE = {"coding": [{"system": "http://hl7.org/fhir/sid/cvx", "code": "140"}]}
+LOCAL = {"coding": [{"system": "urn:local", "code": "A1"}, {"code": "B2"}]}
 
 
 def _status(code: str) -> dict[str, Any]:
@@ -48,6 +52,7 @@ SOUND: dict[str, dict[str, Any]] = {
         "resourceType": "Encounter",
         "status": "finished",
         "class": {"code": "AMB"},
+        "type": [DISEASE],
         "subject": SUBJECT,
         "period": {"start": "2020-05-01T10:00:00Z", "end": "2020-05-01T12:00:01+02:00"},
     },
@@ -55,7 +60,7 @@ SOUND: dict[str, dict[str, Any]] = {
         "resourceType": "Condition",
         "clinicalStatus": _status("resolved"),
         "verificationStatus": _status("confirmed"),
-        "code": CODE,
+        "code": DISEASE,
         "subject": SUBJECT,
         "onsetDateTime": "2011-01-02T14:38:27-05:00",
         "abatementDateTime": "2011-01-23T14:38:27-05:00",
@@ -65,14 +70,14 @@ SOUND: dict[str, dict[str, Any]] = {
         "clinicalStatus": _status("active"),
         "verificationStatus": _status("confirmed"),
         "criticality": "low",
-        "code": CODE,
+        "code": DRUG,
         "patient": SUBJECT,
     },
     "MedicationRequest": {
         "resourceType": "MedicationRequest",
         "status": "active",
         "intent": "order",
-        "medicationCodeableConcept": CODE,
+        "medicationCodeableConcept": DRUG,
         "subject": SUBJECT,
         "authoredOn": "2020-05-01",
         "dosageInstruction": [{"doseAndRate": [{"doseQuantity": {"value": 2, "unit": "mg"}}]}],
@@ -88,14 +93,14 @@ SOUND: dict[str, dict[str, Any]] = {
     "Immunization": {
         "resourceType": "Immunization",
         "status": "completed",
-        "vaccineCode": CODE,
+        "vaccineCode": VACCINE,
         "patient": SUBJECT,
         "occurrenceDateTime": "2020-05-01",
     },
     "Procedure": {
         "resourceType": "Procedure",
         "status": "completed",
-        "code": CODE,
+        "code": DISEASE,
         "subject": SUBJECT,
         "performedPeriod": {"start": "2020-05-01T10:00:00Z", "end": "2020-05-01T11:00:00Z"},
     },
@@ -129,6 +134,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "every_patient_has_an_identifier": {"identifier": None},
     },
     "Encounter": {
+        "codes_are_of_known_systems": {"type": [LOCAL]},
         "status_is_from_the_value_set": {"status": "done"},
         "every_encounter_has_a_patient": {"subject": None},
         "patient_references_name_a_patient": {"subject": {"reference": "Practitioner/p1"}},
@@ -138,6 +144,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "Condition": {
+        "codes_are_of_known_systems": {"code": LOCAL},
         "clinical_status_is_from_the_value_set": {"clinicalStatus": _status("gone")},
         "verification_status_is_from_the_value_set": {"verificationStatus": _status("sure")},
         "every_condition_has_a_patient": {"subject": {"display": "somebody"}},
@@ -147,6 +154,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "no_condition_abates_before_its_onset": {"abatementDateTime": "2010-01-01T00:00:00Z"},
     },
     "AllergyIntolerance": {
+        "codes_are_of_known_systems": {"code": LOCAL},
         "clinical_status_is_from_the_value_set": {"clinicalStatus": _status("gone")},
         "verification_status_is_from_the_value_set": {"verificationStatus": _status("sure")},
         "criticality_is_from_the_value_set": {"criticality": "severe"},
@@ -155,6 +163,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "every_allergy_names_its_substance": {"code": None},
     },
     "MedicationRequest": {
+        "codes_are_of_known_systems": {"medicationCodeableConcept": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "intent_is_from_the_value_set": {"intent": "wish"},
         "every_request_has_a_patient": {"subject": None},
@@ -164,6 +173,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "doses_have_a_unit": {"dosageInstruction": [{"doseAndRate": [{"doseQuantity": {"value": 2}}]}]},
     },
     "Observation": {
+        "codes_are_of_known_systems": {"code": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "every_observation_has_a_patient": {"subject": None},
         "patient_references_name_a_patient": {"subject": {"reference": "Location/p1"}},
@@ -172,8 +182,10 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "quantities_have_a_unit": {"valueQuantity": {"value": 1}},
         "every_observation_says_when": {"effectiveDateTime": None},
         "observations_are_not_in_the_future": {"effectiveDateTime": "2199-01-01T00:00:00Z"},
+        "values_are_possible": {"valueQuantity": {"value": 1348, "unit": "cm"}},
     },
     "Immunization": {
+        "codes_are_of_known_systems": {"vaccineCode": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "every_immunization_has_a_patient": {"patient": None},
         "patient_references_name_a_patient": {"patient": {"reference": "Group/p1"}},
@@ -182,6 +194,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "immunizations_are_not_in_the_future": {"occurrenceDateTime": "2199-01-01"},
     },
     "Procedure": {
+        "codes_are_of_known_systems": {"code": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "every_procedure_has_a_patient": {"subject": None},
         "patient_references_name_a_patient": {"subject": {"reference": "Group/p1"}},
@@ -191,6 +204,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "DiagnosticReport": {
+        "codes_are_of_known_systems": {"code": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "every_report_has_a_patient": {"subject": None},
         "patient_references_name_a_patient": {"subject": {"reference": "Group/p1"}},
@@ -199,6 +213,7 @@ FLAWED: dict[str, dict[str, dict[str, Any]]] = {
         "reports_are_not_issued_in_the_future": {"issued": "2199-01-01T00:00:00Z"},
     },
     "DocumentReference": {
+        "codes_are_of_known_systems": {"type": LOCAL},
         "status_is_from_the_value_set": {"status": "done"},
         "every_document_has_a_patient": {"subject": None},
         "patient_references_name_a_patient": {"subject": {"reference": "Group/p1"}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -62,7 +63,7 @@ def desk_at(session: JobSession, vendor: ResourceDesk) -> Desk:
     return Desk(
         connection=session.connection.name,
         vendor=vendor,
-        rules=session.home.rules,
+        rules=session.rules,
         transaction=session.transaction,
         job_id=session.job_id,
         now=session.now,
@@ -72,20 +73,25 @@ def desk_at(session: JobSession, vendor: ResourceDesk) -> Desk:
     )
 
 
-def desk_without_vendor(session: JobSession, resource_types: Sequence[str]) -> Desk | None:
-    """A desk to decide at, but not to read or write; None when the vendor cannot be asked what it lets us write."""
+def desk_without_vendor(session: JobSession) -> Desk | None:
+    """A desk to decide at, but not to read or write; None when nobody could say what the vendor lets us write.
+
+    It calls no vendor, so that it can be used in a transaction: `ask_what_may_be_written` before it.
+    """
     if not session.connection.write.enabled:
         return desk_at(session, ToldBefore({}, 0.0))
-    told = session.told_before
-    if told is None and session.request.replay:
-        return None  # the vendor is not called
-    if told is None:
-        try:
-            told = asyncio.run(_ask(session, resource_types))
-        except VendorError:
-            return None
-        session.told_before = told
-    return desk_at(session, told)
+    return None if session.told_before is None else desk_at(session, session.told_before)
+
+
+def ask_what_may_be_written(session: JobSession, resource_types: Sequence[str]) -> None:
+    """Ask the vendor once a job, and never in a transaction: others would wait for the vendor's answer.
+
+    Where it cannot be asked, or must not be because the job is a replay, the session stays without an answer.
+    """
+    if not session.connection.write.enabled or session.told_before is not None or session.request.replay:
+        return
+    with suppress(VendorError):
+        session.told_before = asyncio.run(_ask(session, resource_types))
 
 
 async def _ask(session: JobSession, resource_types: Sequence[str]) -> ToldBefore:

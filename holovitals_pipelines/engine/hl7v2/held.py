@@ -15,6 +15,7 @@ import orjson
 
 from holovitals_pipelines.engine.conversion import Conversions
 from holovitals_pipelines.engine.hl7v2.applying import apply_received
+from holovitals_pipelines.engine.hl7v2.charts import Charts
 from holovitals_pipelines.fhir.canonical import content_hash
 from holovitals_pipelines.fhir.exact import read_document
 from holovitals_pipelines.model.connection import ConnectionConfig
@@ -88,6 +89,8 @@ class HeldInDatabase:
         with self._database.write() as transaction:
             now = datetime.now(UTC)
             known = records_by_id(transaction, self._name, resource_type, [record["id"]]).get(record["id"])
+            if resource_type != "Patient":
+                record = Charts(transaction, self._name, {}).with_survivor(record)
             patient = record["id"] if resource_type == "Patient" else record["patient"]["id"]
             stored = known or StoredRecord(resource_type, record["id"], b"", patient, None, OURS, now)
             merged = merge(None if known is None else orjson.loads(known.body), record)

@@ -26,6 +26,7 @@ MOST = 500
 """Messages of one commit."""
 NO_HEADER = "hl7.no_header"
 NO_TYPE = "hl7.no_type"
+TOO_LONG = "mllp.too_long"
 _REFUSED = ("207", "the message cannot be used; it is kept, see the receiver's dead letters")
 
 
@@ -90,7 +91,9 @@ def store_arrived(database: Database, connection: str, messages: Sequence[Arrive
 def as_arrived(arrival: Arrival, connection: ConnectionConfig) -> ArrivedMessage:
     """The row of a message; one that can be seen to be of no use is dead from the beginning."""
     problem = _problem(arrival, connection)
-    answer: Literal["AA", "AE"] = "AE" if problem is not None and connection.hl7v2.refuse_poison else "AA"
+    answer: Literal["AA", "AE", "AR"] = "AE" if problem is not None and connection.hl7v2.refuse_poison else "AA"
+    if arrival.problem is not None and arrival.problem.code == TOO_LONG:
+        answer = "AR"  # the listener refuses it, whatever is answered here
     header = arrival.header
     return ArrivedMessage(
         arrival.feed,
