@@ -14,7 +14,9 @@ from holovitals_pipelines.engine.outcome import outcomes_of
 from holovitals_pipelines.model.job import Outcome
 from holovitals_pipelines.model.vocabulary import Stage
 from holovitals_pipelines.orchestration.asset_metadata import markdown_table
+from holovitals_pipelines.orchestration.run_history import chart_of_connection
 from holovitals_pipelines.store.backlog import Backlog, backlog_of
+from holovitals_pipelines.store.statistics import Spent, spent_on_requests
 
 if TYPE_CHECKING:
     from holovitals_pipelines.engine.anti_entropy import Compared
@@ -32,6 +34,7 @@ def write_back_result(session: JobSession) -> dg.MaterializeResult[None]:
     connection = session.connection
     with session.home.database.read() as transaction:
         backlog = backlog_of(transaction, connection.name, session.now())
+        spent = spent_on_requests(transaction, session.job_id)
     what_became = markdown_table(
         ("resource type", "decided", "pushed", "resolved", "held", "removed", "refused", "put off", "not read"),
         [
@@ -49,6 +52,7 @@ def write_back_result(session: JobSession) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         asset_key=[connection.name, "writeback"],
         metadata={
+            "last runs": chart_of_connection(session),
             "pushed": total.pushed,
             "held": total.held,
             "resolved": total.resolved,
@@ -58,8 +62,7 @@ def write_back_result(session: JobSession) -> dg.MaterializeResult[None]:
             **_waiting(backlog),
             "by resource type": what_became if rows else "nothing was marked and nothing waited",
             "writes to this vendor": "allowed" if connection.write.enabled else "not allowed (write.enabled is false)",
-            "documentation": "docs/conflicts.md, docs/connections.md",
-            "notebook": "notebooks/02_conflicts.ipynb",
+            **_requests(spent),
             "holovitals job": session.job_id,
         },
     )
@@ -77,10 +80,20 @@ def comparison_result(connection: str, report: JobReport, types: Mapping[str, Co
             "pushed": report.total.pushed,
             "seconds": round(report.seconds, 2),
             "by resource type": markdown_table(("resource type", *names), rows),
-            "documentation": "docs/conflicts.md",
             "holovitals job": report.job_id,
         },
     )
+
+
+def _requests(spent: Spent) -> dict[str, Any]:
+    """What the whole job has asked the vendor for, reads and writes."""
+    return {
+        "requests": spent.requests,
+        "failed requests": spent.failures,
+        "repeated requests": spent.retries,
+        "received bytes": spent.received_bytes,
+        "seconds held back by limits": round(spent.waited_seconds, 2),
+    }
 
 
 def _waiting(backlog: Backlog) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def shape_of(batch: pa.RecordBatchReader) -> dg.MarkdownMetadataValue:
             break
     if not sample:
         return dg.MarkdownMetadataValue("no rows")
-    lines = [f"| element | of {sample:,} rows |", "| --- | ---: |"]
+    lines = [f"| element | of {sample:,} {'row' if sample == 1 else 'rows'} |", "| --- | ---: |"]
     lines += [f"| {name} | {count / sample:.0%} |" for name, count in sorted(seen.items(), key=lambda i: (-i[1], i[0]))]
     return dg.MarkdownMetadataValue("\n".join(lines))
 

@@ -1,6 +1,6 @@
-"""Claims about what waits at a connection: nothing is overdue, nothing grave stays different. They never block.
+"""Claims about what waits at a connection: nothing is overdue, nothing grave stays different, nothing is held back.
 
-They judge the operational store as it is, so they can be run by themselves at any time.
+Law: they judge the operational store as it is, so they can be run by themselves at any time; they never block.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from holovitals_pipelines.engine.home import Home
+from holovitals_pipelines.engine.quality_gate import holds
 from holovitals_pipelines.model.vocabulary import ConflictSeverity
 from holovitals_pipelines.orchestration.resources import HomeResource
 from holovitals_pipelines.store.backlog import Backlog, backlog_of
@@ -51,17 +53,26 @@ CLAIMS = (
     ),
 )
 
+HOLDS = "quality_holds_nothing_back"
+_HOLDS_SAYS = (
+    "No resource type is kept from being written back by a quality claim that failed and that nobody has accepted."
+)
+
 
 def backlog_checks(connection: str) -> dg.AssetChecksDefinition:
     """Checks of `<connection>/writeback`: they run after it, or alone."""
     asset = dg.AssetKey([connection, "writeback"])
     specs = [dg.AssetCheckSpec(claim.name, asset=asset, description=claim.description) for claim in CLAIMS]
+    specs.append(dg.AssetCheckSpec(HOLDS, asset=asset, description=_HOLDS_SAYS))
 
     @dg.multi_asset_check(name=f"{connection}_backlog", specs=specs, can_subset=True)
     def backlog(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
         wanted = {key.name for key in context.selected_asset_check_keys}
-        with home.open() as opened, opened.database.read() as transaction:
-            found = backlog_of(transaction, connection, datetime.now(UTC))
+        with home.open() as opened:
+            with opened.database.read() as transaction:
+                found = backlog_of(transaction, connection, datetime.now(UTC))
+            if HOLDS in wanted:
+                yield _held(opened, connection, asset)
         for claim in CLAIMS:
             if claim.name in wanted:
                 broken = claim.broken_by(found)
@@ -74,3 +85,20 @@ def backlog_checks(connection: str) -> dg.AssetChecksDefinition:
                 )
 
     return backlog
+
+
+def _held(home: Home, connection: str, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    with home.database.read() as transaction:
+        found = holds(home, transaction, connection)
+    lines = [
+        f"- **{hold.outcome.resource_type}**: `{hold.outcome.check_name}` failed for {hold.outcome.unexpected:,} of"
+        f" {hold.outcome.rows:,}. {hold.description} → {hold.as_problem().remedy}"
+        for hold in found
+    ]
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=HOLDS,
+        passed=not found,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"count": len(found), "held back": dg.MetadataValue.md("\n".join(lines) or "-")},
+    )

@@ -13,9 +13,11 @@ from holovitals_pipelines.model.job import Outcome
 from holovitals_pipelines.model.vocabulary import Dataset, Stage
 from holovitals_pipelines.orchestration.asset_metadata import column_schema, outcome_metadata, records_lineage, shape_of
 from holovitals_pipelines.orchestration.quality_checks import structural_results
+from holovitals_pipelines.orchestration.run_history import History, chart_of_type, history_of
 
 if TYPE_CHECKING:
     from holovitals_pipelines.engine.session import JobSession
+    from holovitals_pipelines.store.stages import StageRow
 
 READ_IS_COMPLETE = "the_read_is_complete"
 
@@ -40,10 +42,21 @@ def extract_result(session: JobSession, resource_type: str) -> dg.MaterializeRes
                 asset_key=key,
                 check_name=READ_IS_COMPLETE,
                 passed=row is None or row.state == "done",
-                metadata={"error": (row.error_message if row else None) or "-"},
+                metadata=_why_not(row),
             )
         ],
     )
+
+
+def _why_not(row: StageRow | None) -> dict[str, str]:
+    if row is None or row.state == "done":
+        return {"error": "-"}
+    return {
+        "error": row.error_message or "the read has not come to its end",
+        "code": row.error_code or "-",
+        "what to do": "see the remedy at the failed step of the run; once the cause is gone: Re-execute, From failure. "
+        "What has landed is not read again.",
+    }
 
 
 def records_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
@@ -70,14 +83,19 @@ def _made_by(session: JobSession, resource_type: str) -> str:
     return "the vendor, as FHIR R4" if conversion is None else f"rules: {conversion.name}"
 
 
-def conflicts_result(session: JobSession, resource_type: str) -> dg.MaterializeResult[None]:
+def conflicts_result(
+    session: JobSession, resource_type: str, history: History | None = None
+) -> dg.MaterializeResult[None]:
+    """`history`: of the connection's types, where the caller has asked already."""
     outcome = _outcome(session, resource_type)
     return dg.MaterializeResult(
         asset_key=[session.connection.name, "conflicts", resource_type],
         metadata={
+            "last runs": chart_of_type(history or history_of(session), resource_type, outcome, session.now()),
             "dagster/partition_row_count": outcome.conflicts,
             **outcome_metadata(outcome),
             "seconds": round(outcome.reconcile_seconds, 2),
+            "holovitals job": session.job_id,
         },
     )
 

@@ -10,7 +10,8 @@ import dagster as dg
 
 from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity
 from holovitals_pipelines.orchestration.resources import HomeResource
-from holovitals_pipelines.quality.suites import row_level_for, structural_for
+from holovitals_pipelines.quality.suites import reported_for, structural_for
+from holovitals_pipelines.settings import Settings
 from holovitals_pipelines.store.quality import save_quality
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def structural_specs(connection: str, types: Iterable[str]) -> list[dg.AssetChec
             asset=dg.AssetKey([connection, "records", name]),
             blocking=claim.blocking,
             description=claim.description,
+            metadata=_page_of(connection, name),
         )
         for name in types
         for claim in structural_for(name)
@@ -50,20 +52,31 @@ def structural_results(session: "JobSession", resource_type: str) -> list[dg.Ass
     return [_result(session.connection.name, resource_type, outcome) for outcome in outcomes]
 
 
-def quality_checks(connection: str, types: list[str]) -> dg.AssetChecksDefinition:
-    """Row-level claims about the newest records batch of each type: reported, never blocking."""
+def quality_checks(connection: str, types: list[str], *, by_type: bool = False) -> list[dg.AssetChecksDefinition]:
+    """Claims about the rows of the newest records batch of each type: reported, never blocking.
+
+    `by_type`: a step for each type, for several workers to do at once; they only read, so none waits for another. In
+    one process one step for all is cheaper.
+    """
+    if by_type:
+        return [_quality(f"{connection}_quality_{name}", connection, [name]) for name in types if reported_for(name)]
+    return [_quality(f"{connection}_quality", connection, types)]
+
+
+def _quality(step: str, connection: str, types: list[str]) -> dg.AssetChecksDefinition:
     specs = [
         dg.AssetCheckSpec(
             claim.name,
             asset=dg.AssetKey([connection, "records", name]),
             blocking=claim.blocking,
             description=claim.description,
+            metadata=_page_of(connection, name),
         )
         for name in types
-        for claim in row_level_for(name)
+        for claim in reported_for(name)
     ]
 
-    @dg.multi_asset_check(name=f"{connection}_quality", specs=specs, can_subset=True)
+    @dg.multi_asset_check(name=step, specs=specs, can_subset=True)
     def quality(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
         from holovitals_pipelines.engine.quality import judge_newest_batch
 
@@ -77,6 +90,14 @@ def quality_checks(connection: str, types: list[str]) -> dg.AssetChecksDefinitio
                     yield _result(connection, name, outcome) if outcome else _nothing_new(connection, name, claim)
 
     return quality
+
+
+def _page_of(connection: str, resource_type: str) -> dict[str, dg.MetadataValue]:
+    """The page of all claims, at this type, where the API's address is known."""
+    api = Settings().api_url
+    if api is None:
+        return {}
+    return {"data docs": dg.MetadataValue.url(f"{api.rstrip('/')}/quality#{connection}-{resource_type}")}
 
 
 def _nothing_new(connection: str, resource_type: str, claim: str) -> dg.AssetCheckResult:
@@ -95,5 +116,17 @@ def _result(connection: str, resource_type: str, outcome: "CheckOutcome") -> dg.
         check_name=outcome.name,
         passed=outcome.passed,
         severity=SEVERITY[outcome.severity],
-        metadata={"expectation": outcome.expectation, "rows": outcome.rows, "unexpected": outcome.unexpected},
+        metadata={
+            "finding": _finding(outcome),
+            "expectation": outcome.expectation,
+            "rows": outcome.rows,
+            "unexpected": outcome.unexpected,
+        },
     )
+
+
+def _finding(outcome: "CheckOutcome") -> str:
+    if not outcome.unexpected:
+        return f"all of {outcome.rows:,} records keep it"
+    broken = f"{outcome.unexpected:,} of {outcome.rows:,} records break it"
+    return f"{broken}, which is tolerated" if outcome.passed else f"{broken}, which is more than is tolerated"

@@ -10,10 +10,12 @@ operational store.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,16 +32,35 @@ class SqliteStorage(DagsterSqliteStorage):
     """Named in dagster.yaml as `storage: custom`; the files below `base_dir` are those of the stock class."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._run_storage = _RunStorage.from_local(_runs_directory(base_dir))
-        self._event_log_storage = _EventLogStorage(_event_logs_directory(base_dir))
+        with _alone(Path(base_dir)):
+            super().__init__(base_dir, inst_data)
+            self._run_storage = _RunStorage.from_local(_runs_directory(base_dir))
+            self._event_log_storage = _EventLogStorage(_event_logs_directory(base_dir))
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> SqliteStorage:
         return cls.from_local(inst_data=inst_data, **config_value)
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time: two that create the same new databases would each stamp them, and spoil them for good."""
+    with (folder / ".opening").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class _EventLogStorage(SqliteEventLogStorage):
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._tables: set[str] = set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Asked before every check's result is stored, each time by opening the database anew."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
         with self._db_lock:

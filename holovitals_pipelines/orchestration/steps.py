@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from holovitals_pipelines.engine.failure import failure_of
 from holovitals_pipelines.engine.home import Home
-from holovitals_pipelines.engine.jobs import CANCELLED, end_job, give_to_run, open_session
+from holovitals_pipelines.engine.jobs import end_job, give_to_run, open_session
+from holovitals_pipelines.engine.retrying import CANCELLED
 from holovitals_pipelines.engine.session import JobSession
 from holovitals_pipelines.engine.sync import publish_statistics
 from holovitals_pipelines.engine.worker import worker_name
-from holovitals_pipelines.model.errors import HoloVitalsError, JobError, TransientError
-from holovitals_pipelines.model.job import JobReport, SyncRequest
-from holovitals_pipelines.model.vocabulary import Direction, JobType, Stage
-from holovitals_pipelines.orchestration.run_progress import RunProgress
+from holovitals_pipelines.model.errors import HoloVitalsError, JobBusyError, JobError, TransientError
+from holovitals_pipelines.model.job import JobReport, ReportedError, SyncRequest, request_from
+from holovitals_pipelines.model.vocabulary import TERMINAL_STATUSES, Direction, JobStatus, JobType, Stage
+from holovitals_pipelines.orchestration.executors import fans_out
+from holovitals_pipelines.orchestration.run_progress import SECONDS_BETWEEN_LINES, RunProgress
+from holovitals_pipelines.orchestration.run_tags import connection_tags, request_tags
+from holovitals_pipelines.store.jobs import Job, get_job, list_jobs
 
 WRITE_BACK = "writeback"
 LAYERS = {
@@ -30,6 +35,9 @@ LAYERS = {
 """The assets each stage materializes: `<connection>/<layer>/<resource type>`, and one `<connection>/writeback`."""
 
 JOB_TAG = "holovitals/job_id"
+SECONDS_BETWEEN_TRIES = 0.3
+
+StepContext = dg.AssetExecutionContext | dg.OpExecutionContext
 
 
 @contextmanager
@@ -55,7 +63,7 @@ def stage_of_run(
 
 
 @contextmanager
-def session_of_run(context: dg.AssetExecutionContext, home: Home, request: SyncRequest) -> Iterator[JobSession]:
+def session_of_run(context: StepContext, home: Home, request: SyncRequest) -> Iterator[JobSession]:
     """The engine session of this run's job; the same job for every step of the run and for its retries.
 
     An error ends the job as FAILED and becomes a dg.Failure whose description is the sentence to read. A step that
@@ -64,11 +72,10 @@ def session_of_run(context: dg.AssetExecutionContext, home: Home, request: SyncR
     run = context.run
     owner = worker_name()
     progress = RunProgress(context.log)
+    queued_again: JobReport | None = None
     try:
-        with open_session(
-            home, request, owner=owner, run_id=run.root_run_id or run.run_id, progress=progress
-        ) as session:
-            context.instance.add_run_tags(run.run_id, {JOB_TAG: session.job_id})
+        with _when_free(context, home, request, owner, progress) as session:
+            context.instance.add_run_tags(run.run_id, _tags_of(session))
             try:
                 yield session
             except dg.Failure:  # the job has ended already
@@ -77,11 +84,15 @@ def session_of_run(context: dg.AssetExecutionContext, home: Home, request: SyncR
                 end_job(session, run_was_cancelled(session.place))
                 raise
             except Exception as error:
-                end_job(session, failure_of(error))
+                ended = end_job(session, failure_of(error))
+                queued_again = ended if ended.status is JobStatus.RETRYING else None
                 raise
     except HoloVitalsError as error:
         publish_statistics(home)
-        raise as_failure(error) from None
+        if error.code == CANCELLED:  # asked for at the job: the run is a cancelled one as well
+            context.instance.report_run_canceling(run, "Its job was cancelled.")
+            raise dg.DagsterExecutionInterruptedError from None
+        raise as_failure(error, queued_again=_next_try(home, queued_again)) from None
     except dg.Failure:
         raise
     except Exception as error:  # noqa: BLE001 - it goes on as a dg.Failure
@@ -91,18 +102,89 @@ def session_of_run(context: dg.AssetExecutionContext, home: Home, request: SyncR
         raise as_failure(failure_of(error), raised_at=places_of(error)) from None
 
 
+def _when_free(
+    context: StepContext, home: Home, request: SyncRequest, owner: str, progress: RunProgress
+) -> AbstractContextManager[JobSession]:
+    """The session, as soon as no other job is at work on the connection. Raises JobBusyError after the setting's time.
+
+    Dagster's pool keeps runs of the queue apart; a warm worker, or a command, holds the connection without it.
+    """
+    run_id = context.run.root_run_id or context.run.run_id
+    until = time.monotonic() + home.settings.connection_wait_seconds
+    say_at = time.monotonic()
+    given: str | None = None
+    while True:
+        opened = ExitStack()
+        try:
+            moves = fans_out(home.settings)
+            session = opened.enter_context(
+                open_session(home, request, owner=owner, run_id=run_id, progress=progress, steps_move=moves)
+            )
+        except JobBusyError as busy:
+            if time.monotonic() >= until:
+                raise
+            if time.monotonic() >= say_at:
+                context.log.info(f"waiting: {busy.message} ({busy.place})")
+                say_at += SECONDS_BETWEEN_LINES
+            time.sleep(SECONDS_BETWEEN_TRIES)
+            given = _job_that_waits(home, run_id, given)
+        else:
+            return _entered(opened, session)
+
+
+def _job_that_waits(home: Home, run_id: str, given: str | None) -> str | None:
+    """The job the run was given, if it was given one. Raises JobError once that has ended, for it was cancelled."""
+    with home.database.read() as transaction:
+        if given is None:
+            found = list_jobs(transaction, run_id=run_id, limit=1)
+            return next((job.job_id for job in found if job.status not in TERMINAL_STATUSES), None)
+        if get_job(transaction, given).status in TERMINAL_STATUSES:
+            raise run_was_cancelled(f"job {given}")
+    return given
+
+
+@contextmanager
+def _entered(opened: ExitStack, session: JobSession) -> Iterator[JobSession]:
+    with opened:
+        yield session
+
+
 def run_was_cancelled(place: str) -> JobError:
     return JobError("the run was cancelled", code=CANCELLED, place=place)
 
 
-def as_failure(error: HoloVitalsError, raised_at: str = "") -> dg.Failure:
-    """Retrying helps only against transient errors; everything else waits for a person."""
+def as_failure(error: HoloVitalsError, raised_at: str = "", *, queued_again: str = "") -> dg.Failure:
+    """Retrying helps only against transient errors; everything else waits for a person. A job that is `queued_again`
+    (when, in words) goes on in another run: were the step repeated as well, the run would begin a job of its own."""
     metadata = {"code": error.code, "place": error.place or "-", "remedy": error.remedy or "-"}
+    if queued_again:
+        metadata["tried again"] = queued_again
     return dg.Failure(
-        description=str(error),
+        description=f"{error} {queued_again}".rstrip(),
         metadata=metadata | ({"raised at": dg.MetadataValue.md(raised_at)} if raised_at else {}),
-        allow_retries=isinstance(error, TransientError),
+        allow_retries=isinstance(error, TransientError) and not queued_again,
     )
+
+
+def _next_try(home: Home, ended: JobReport | None) -> str:
+    """When the queue tries the job again, in words; nothing for a job that has ended."""
+    if ended is None:
+        return ""
+    with home.database.read() as transaction:
+        job = get_job(transaction, ended.job_id)
+    when = f"not before {job.next_at:%H:%M:%S} UTC" if job.next_at else "as soon as its turn comes"
+    return f"The queue tries the job again, {when}; attempt {job.attempt} of {_attempts(job)} has failed."
+
+
+def _attempts(job: Job) -> int:
+    return request_from(job.request).options.max_retries + 1
+
+
+def _tags_of(session: JobSession) -> dict[str, str]:
+    """Of the run of every lane, whoever launched it."""
+    connection = session.connection
+    known = connection_tags(connection.name, connection.provider.value)
+    return {JOB_TAG: session.job_id, **known, **request_tags(session.request)}
 
 
 def places_of(error: BaseException) -> str:
@@ -124,18 +206,30 @@ def finish(session: JobSession) -> JobReport:
     report = end_job(session)
     if not report.succeeded:
         publish_statistics(session.home)
-        raise dg.Failure(description=describe_failure(report), metadata={"job": report.job_id}, allow_retries=False)
+        raise dg.Failure(description=describe_failure(report), metadata=_first_error(report), allow_retries=False)
     return report
+
+
+def _first_error(report: JobReport) -> dict[str, str]:
+    found = {"job": report.job_id}
+    for error in errors_of(report)[:1]:
+        place = error.source or error.resource_type or "-"
+        found |= {"code": error.code, "place": place, "remedy": error.remedy or "-"}
+    return found
+
+
+def errors_of(report: JobReport) -> list[ReportedError]:
+    return [error for error in report.errors if error.severity != "WARNING"]
 
 
 def describe_failure(report: JobReport) -> str:
     """A failed job in sentences: what failed, where, what to do; the first three errors."""
-    shown = [error for error in report.errors if error.severity != "WARNING"][:3]
+    shown = errors_of(report)[:3]
     lines = [
-        f"[{error.code}] {error.source or error.resource_type or ''}"
-        + (f":{error.line}" if error.line else "")
-        + f" {error.message}"
-        + (f" Remedy: {error.remedy}" if error.remedy else "")
+        f"[{error.code}] {error.source or error.resource_type or 'the job'}"
+        + (f", line {error.line}" if error.line else "")
+        + f": {error.message}"
+        + (f"\n    Remedy: {error.remedy}" if error.remedy else "")
         for error in shown
     ]
     rest = report.error_count - len(shown)
@@ -150,14 +244,18 @@ def _request(context: dg.AssetExecutionContext, connection: str, offered: list[s
     named = set().union(*selected.values())
     everything = only_writes or named == set(offered)
     job_type = JobType.FULL_SYNC if full else JobType.INCREMENTAL_SYNC if everything else JobType.RESOURCE_SYNC
+    past = None if only_writes else _past_window(context)
+    # What landed on days of the past is not read anew but transformed anew, unless the extract is to be filled too.
+    replay = past is not None and LAYERS[Stage.TRANSFORM] in selected and LAYERS[Stage.EXTRACT] not in selected
     # Without write-back nothing goes out in this job; the next one that has it takes up what is marked.
     both_ways = Direction.BIDIRECTIONAL if WRITE_BACK in selected else Direction.INBOUND
     return SyncRequest(
         connection=connection,
         type=job_type,
         resource_types=tuple(name for name in offered if name in named),
-        window=None if only_writes else _past_window(context),
+        window=None if replay else past,
         direction=Direction.OUTBOUND if only_writes else both_ways,
+        replay=replay,
     )
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from holovitals_pipelines.deploy.dagster_home import prepare_dagster_home
+from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
 from holovitals_pipelines.model.vocabulary import Provider
 from holovitals_pipelines.orchestration.assembly import assemble
 from holovitals_pipelines.orchestration.components import ehr_connection
 from holovitals_pipelines.sandbox.process import start_sandbox
 from holovitals_pipelines.settings import Settings, save_connections
+from holovitals_pipelines.store import tables
 from tests.orchestration.installation import Installation
 from tests.orchestration.vendor import TYPES, Vendor, write_population
 
 CONNECTIONS = ("clinic", "ward")
+KNOWN_SINCE = datetime(2026, 11, 1, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -56,10 +60,11 @@ def prepare_home(vendor: Vendor, sqlite_template: Path) -> Callable[[Path], Sett
 def definitions(prepare_home: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
     """What any of these homes would load; the home itself is opened by each step, from HOLOVITALS_HOME.
 
-    Nobody waits between retries here.
+    Its connections have been known since 1 November. Nobody waits between retries here.
     """
     folder = tmp_path_factory.mktemp("definitions")
-    prepare_home(folder)
+    with open_home(prepare_home(folder)) as home, home.database.write() as transaction:
+        transaction.execute(tables.ehr_connection.update().values(created_at=KNOWN_SINCE))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOLOVITALS_HOME", str(folder))
         patch.setattr(ehr_connection, "RETRIES", dg.RetryPolicy(max_retries=ehr_connection.RETRIES.max_retries))

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.jobs import report_of
 from holovitals_pipelines.engine.local_records import delete_record, edit_record, record_of
-from holovitals_pipelines.model.job import JobReport
+from holovitals_pipelines.engine.sync import run_sync
+from holovitals_pipelines.model.job import JobReport, SyncRequest
 from holovitals_pipelines.orchestration.steps import JOB_TAG
 from holovitals_pipelines.settings import Settings, load_connections, save_connections
 from holovitals_pipelines.store.jobs import Job, get_job, list_jobs
@@ -59,6 +60,11 @@ class Installation:
             run_config={"ops": config, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
         )
+
+    def sync(self, connection: str = "clinic") -> JobReport:
+        """What `run` does, without Dagster: for tests that begin with a home that is in agreement."""
+        with self.open() as home:
+            return run_sync(home, SyncRequest(connection))
 
     def compare(self, connection: str = "clinic") -> dg.ExecuteInProcessResult:
         """What the daily schedule of the connection's comparison runs."""

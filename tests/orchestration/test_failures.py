@@ -13,7 +13,7 @@ from holovitals_pipelines.engine import batches
 from holovitals_pipelines.engine.home import Home
 from holovitals_pipelines.fhir.canonical import content_hash
 from holovitals_pipelines.model.vocabulary import Dataset, JobStatus
-from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
+from holovitals_pipelines.orchestration.partitions import landing_days
 from holovitals_pipelines.orchestration.resources import HomeResource
 from holovitals_pipelines.orchestration.steps import stage_of_run
 from holovitals_pipelines.store.parts import register_parts
@@ -159,7 +159,7 @@ def land_a_resource_without_id(home: Home, job_id: str) -> None:
 def test_an_unexpected_error_ends_the_job_and_its_text_is_kept_nowhere(installation_on_disk: Installation) -> None:
     installation = installation_on_disk
 
-    @dg.asset(key=["clinic", "records", "Patient"], partitions_def=LANDING_DAYS)
+    @dg.asset(key=["clinic", "records", "Patient"], partitions_def=landing_days())
     def broken(context: dg.AssetExecutionContext, home: HomeResource) -> None:
         with home.open() as opened, stage_of_run(context, opened, "clinic", ["Patient"], False):
             raise ValueError("Zzyzx is no date")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
-from holovitals_pipelines.engine.jobs import queue_job
+from holovitals_pipelines.engine.job_queue import submit
+from holovitals_pipelines.engine.job_sweep import sweep
 from holovitals_pipelines.model.job import SyncRequest
 from holovitals_pipelines.model.vocabulary import JobStatus, JobType
+from holovitals_pipelines.providers.clock import Clock
 from holovitals_pipelines.store.tables import watermark
 from tests.orchestration.installation import Installation, today
 from tests.orchestration.vendor import TYPES, Vendor
@@ -24,14 +28,14 @@ def run_waiting(installation: Installation, job_id: str) -> dg.ExecuteInProcessR
 
 def queued(installation: Installation, kind: JobType, **named: tuple[object, ...]) -> str:
     with installation.open() as home:
-        return queue_job(home, SyncRequest("clinic", kind, **named))  # type: ignore[arg-type]
+        return submit(home, SyncRequest("clinic", kind, **named), requested_by="a test").job_id  # type: ignore[arg-type]
 
 
 def test_a_run_does_the_job_that_waits_and_carries_no_id_of_a_patient(
     installation: Installation, vendor: Vendor
 ) -> None:
     job_id = queued(installation, JobType.PATIENT_SYNC, patients=("p1",))
-    assert [job.status for job in installation.jobs()] == [JobStatus.QUEUED]
+    assert [job.status for job in installation.jobs()] == [JobStatus.PENDING]
 
     result = run_waiting(installation, job_id)
 
@@ -68,3 +72,25 @@ def test_a_job_waits_once(installation: Installation) -> None:
 
     assert not again.success
     assert [job.job_id for job in installation.jobs()] == [job_id]
+
+
+def test_a_job_of_the_queue_that_fails_for_now_goes_on_in_another_run(
+    installation: Installation, vendor: Vendor
+) -> None:
+    job_id = queued(installation, JobType.INCREMENTAL_SYNC)
+    with vendor.fault(kind="drop"):
+        failed = run_waiting(installation, job_id)
+    [job] = installation.jobs()
+    assert not failed.success
+    assert (job.job_id, job.status, job.run_id, job.error_code) == (
+        job_id, JobStatus.RETRYING, failed.run_id, "http.dropped",
+    )  # fmt: skip
+
+    later = Clock(now=lambda: datetime.now(UTC) + timedelta(minutes=1))
+    with installation.open() as home:
+        assert sweep(home, clock=later).waiting_again == [job_id]
+    again = run_waiting(installation, job_id)
+
+    [job] = installation.jobs()
+    assert again.success
+    assert (job.status, job.attempt, job.run_id) == (JobStatus.COMPLETED, 2, again.run_id)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from holovitals_pipelines.sandbox.process import RunningSandbox
+from tests.local_http import LOCAL
 
 TYPES = ("Patient", "Condition", "Observation")
 """The types the test connections offer, in processing order."""
@@ -116,6 +117,6 @@ class Vendor:
 
     def _admin(self, method: str, path: str, body: Any = None) -> httpx.Response:
         content = None if body is None else json.dumps(body)
-        answer = httpx.request(method, f"{self.running.admin_url}/{path}", content=content, trust_env=False, timeout=30)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{path}", content=content, timeout=30)
         answer.raise_for_status()
         return answer

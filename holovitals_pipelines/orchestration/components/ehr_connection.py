@@ -5,6 +5,7 @@ of types (a new patient goes out before the patient's observations).
 """
 
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -20,12 +21,15 @@ from holovitals_pipelines.fhir.resource_types import PROCESSING_ORDER
 from holovitals_pipelines.model.job import SyncRequest
 from holovitals_pipelines.model.vocabulary import Dataset, JobType, Priority, Provider, Stage
 from holovitals_pipelines.orchestration.agreement_results import comparison_result, write_back_result
+from holovitals_pipelines.orchestration.asset_specs import ConnectionAssets
 from holovitals_pipelines.orchestration.backlog_checks import backlog_checks
 from holovitals_pipelines.orchestration.catching_up import (
     commit_what_failed,
     read_and_transform_what_failed,
     read_what_failed,
 )
+from holovitals_pipelines.orchestration.executors import fans_out, step_executor
+from holovitals_pipelines.orchestration.freshness import freshness_of
 from holovitals_pipelines.orchestration.layer_results import (
     READ_IS_COMPLETE,
     block,
@@ -35,18 +39,19 @@ from holovitals_pipelines.orchestration.layer_results import (
     has_sound_structure,
     records_result,
 )
-from holovitals_pipelines.orchestration.partitions import LANDING_DAYS
+from holovitals_pipelines.orchestration.missed_days import MissedDays
+from holovitals_pipelines.orchestration.partitions import first_days, landing_days
 from holovitals_pipelines.orchestration.quality_checks import quality_checks, structural_specs
+from holovitals_pipelines.orchestration.queued_job import queued_job
 from holovitals_pipelines.orchestration.resources import HomeResource
+from holovitals_pipelines.orchestration.run_history import history_of
+from holovitals_pipelines.orchestration.run_tags import PRIORITY_TAG, TYPE_TAG, connection_tags
 from holovitals_pipelines.orchestration.steps import finish, finish_if_last, session_of_run, stage_of_run
 from holovitals_pipelines.providers.catalogue import usual_types
 from holovitals_pipelines.settings import Settings, load_connections
 
 RETRIES = dg.RetryPolicy(max_retries=2, delay=15, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """For a vendor that cannot be asked right now; every other failure says that a retry would not help (steps.py)."""
-
-COMPARISONS = "anti_entropy"
-"""The group of the full comparisons: materializing a connection's own group is the ordinary sync, no more."""
 
 
 class ExtractConfig(dg.Config):
@@ -87,12 +92,24 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
     )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        declared = load_connections(Settings().resolved_connections_file)
+        settings = Settings()
+        declared = load_connections(settings.resolved_connections_file)
         paused = any(entry.name == self.connection and not entry.enabled for entry in declared)
-        return dg.Definitions() if paused else self.definitions()
+        return dg.Definitions() if paused else self.definitions(first_days(settings).get(self.connection))
 
-    def definitions(self) -> dg.Definitions:
+    def definitions(self, first_day: date | None = None) -> dg.Definitions:
+        """`first_day`: since when the connection is known here; default: today."""
         types = self.types()
+        settings = Settings()
+        assets = ConnectionAssets(
+            self.connection,
+            self.provider,
+            self.format,
+            self.owner,
+            landing_days(first_day),
+            freshness_of(self.incremental_cron or self.full_cron),
+            settings,
+        )
         statistics = dg.AssetSelection.assets(["sync_statistics"])
         job = self._job(
             f"sync_{self.connection}",
@@ -108,14 +125,17 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )
         return dg.Definitions(
             assets=[
-                self._extract(types),
-                self._records(types),
-                self._conflicts(types),
-                self._write_back(types),
-                self._anti_entropy(types),
+                self._extract(types, assets),
+                self._records(types, assets),
+                self._conflicts(types, assets),
+                self._write_back(types, assets),
+                self._anti_entropy(types, assets),
             ],
-            asset_checks=[quality_checks(self.connection, types), backlog_checks(self.connection)],
-            jobs=[job, comparison],
+            asset_checks=[
+                *quality_checks(self.connection, types, by_type=fans_out()),
+                backlog_checks(self.connection),
+            ],
+            jobs=[job, comparison, queued_job(self.connection, self.provider)],
             schedules=[*self._schedules(job), *self._comparing(comparison)],
         )
 
@@ -124,8 +144,8 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             name,
             selection=selection,
             description=says,
-            tags={"holovitals/connection": self.connection, "holovitals/provider": self.provider},
-            executor_def=dg.in_process_executor,
+            tags=connection_tags(self.connection, self.provider),
+            executor_def=step_executor(),
         )
 
     def types(self) -> list[str]:
@@ -134,32 +154,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         order = {name: place for place, name in enumerate(PROCESSING_ORDER)}
         return sorted(wanted, key=lambda name: (order.get(name, len(order)), name))
 
-    def _specs(
-        self, layer: str, types: list[str], upstream: str | None, row: str, kinds: set[str]
-    ) -> list[dg.AssetSpec]:
-        """`kinds` name the layer too: Dagster's graph shows the last part of a key only."""
-        return [
-            dg.AssetSpec(
-                [self.connection, layer, name],
-                deps=[dg.AssetKey([self.connection, upstream, name])] if upstream else [],
-                group_name=self.connection,
-                owners=[self.owner],
-                kinds=kinds,
-                tags={"holovitals/provider": self.provider, "fhir/resource": name},
-                description=row.format(name=name, connection=self.connection),
-                partitions_def=LANDING_DAYS,
-            )
-            for name in types
-        ]
-
-    def _extract(self, types: list[str]) -> dg.AssetsDefinition:
-        connection, offered = self.connection, types
-        specs = self._specs(
-            "extract", types, None,
-            "One row is one {name} exactly as {connection} sent it. Immutable Parquet parts in the landing zone; "
-            "stale when the vendor changes anything.",
-            {"extract", "fhir", "parquet"},
-        )  # fmt: skip
+    def _extract(self, types: list[str], assets: ConnectionAssets) -> dg.AssetsDefinition:
+        connection, offered, days = self.connection, types, assets.days
+        specs = assets.extract(types)
         checks = [
             dg.AssetCheckSpec(READ_IS_COMPLETE, asset=spec.key, description="The vendor's answer was read to its end.")
             for spec in specs
@@ -176,21 +173,18 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                 home.open() as opened,
                 stage_of_run(context, opened, connection, offered, config.full, config.job) as session,
             ):
+                missed = MissedDays(session, days)
                 extract(session, session.open_vendor())
                 for name in _selected(context, offered):
                     yield extract_result(session, name)
+                    yield from missed.filled("extract", name)
                 finish_if_last(context, session, Stage.EXTRACT)
 
         return extract_layer
 
-    def _records(self, types: list[str]) -> dg.AssetsDefinition:
-        connection, offered = self.connection, types
-        specs = self._specs(
-            "records", types, "extract",
-            "One row is one {name} of {connection} whose bytes are new and that passed validation, canonical and "
-            "hashed. Refused ones are in quarantine with path, rule and remedy.",
-            {"records", "fhir", "parquet"},
-        )  # fmt: skip
+    def _records(self, types: list[str], assets: ConnectionAssets) -> dg.AssetsDefinition:
+        connection, offered, days = self.connection, types, assets.days
+        specs = assets.records(types)
 
         @dg.multi_asset(
             name=f"{connection}_records", specs=specs, check_specs=structural_specs(connection, types), can_subset=True,
@@ -198,6 +192,7 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
         def records_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered) as session:
+                missed = MissedDays(session, days)
                 read_what_failed(context, session)
                 blocked: list[str] = []
                 for name in _selected(context, offered):
@@ -207,20 +202,15 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                     if breaks_its_structure(result):
                         blocked.append(name)
                     yield result
+                    yield from missed.filled("records", name)
                 block(session, blocked)
                 finish_if_last(context, session, Stage.TRANSFORM)
 
         return records_layer
 
-    def _conflicts(self, types: list[str]) -> dg.AssetsDefinition:
-        connection, offered = self.connection, types
-        specs = self._specs(
-            "conflicts", types, "records",
-            "One row is one {name} that changed both here and at {connection} since they last agreed: merged or "
-            "decided by policy where that is allowed, held for a person where not. Everything else of the batch is "
-            "committed to the operational store.",
-            {"conflicts", "sql"},
-        )  # fmt: skip
+    def _conflicts(self, types: list[str], assets: ConnectionAssets) -> dg.AssetsDefinition:
+        connection, offered, days = self.connection, types, assets.days
+        specs = assets.conflicts(types)
 
         @dg.multi_asset(
             name=f"{connection}_conflicts", specs=specs, can_subset=True, pool=connection,
@@ -228,37 +218,21 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
         )  # fmt: skip
         def conflicts_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
             with home.open() as opened, stage_of_run(context, opened, connection, offered) as session:
+                missed = MissedDays(session, days)
                 read_and_transform_what_failed(context, session)
+                history = history_of(session)
                 for name in _selected(context, offered):
                     if session.has_input(Dataset.RECORDS, name):
                         reconcile(session, name)
-                    yield conflicts_result(session, name)
+                    yield conflicts_result(session, name, history)
+                    yield from missed.filled("conflicts", name)
                 finish_if_last(context, session, Stage.RECONCILE)
 
         return conflicts_layer
 
-    def _whole(self, name: str, group: str, upstream: list[dg.AssetKey], row: str) -> dg.AssetSpec:
-        """An asset of the whole connection."""
-        return dg.AssetSpec(
-            [self.connection, name],
-            deps=upstream,
-            group_name=group,
-            owners=[self.owner],
-            kinds={name, "fhir"},
-            tags={"holovitals/provider": self.provider},
-            description=row,
-        )
-
-    def _write_back(self, types: list[str]) -> dg.AssetsDefinition:
+    def _write_back(self, types: list[str], assets: ConnectionAssets) -> dg.AssetsDefinition:
         connection, offered = self.connection, types
-        spec = self._whole(
-            "writeback",
-            connection,
-            [dg.AssetKey([connection, "conflicts", name]) for name in types],
-            f"One row is one write to {connection}, of any type: sent under the version it was decided on, and read "
-            "back. Records that changed here, at another vendor, or by a person's decision are read and decided again "
-            "first. Nothing is written unless the connection allows it; stale when a record changes here.",
-        )
+        spec = assets.write_back(types)
 
         @dg.multi_asset(name=f"{connection}_writeback", specs=[spec], pool=connection, retry_policy=RETRIES)
         def write_back_layer(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
@@ -271,16 +245,9 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
 
         return write_back_layer
 
-    def _anti_entropy(self, types: list[str]) -> dg.AssetsDefinition:
+    def _anti_entropy(self, types: list[str], assets: ConnectionAssets) -> dg.AssetsDefinition:
         connection, offered = self.connection, types
-        spec = self._whole(
-            "anti_entropy",
-            COMPARISONS,
-            [dg.AssetKey([connection, "writeback"])],
-            f"One row is one resource type whose ids and hashes were compared with everything {connection} holds. What "
-            "differs is brought into agreement by the same job; `missed` counts what incremental reads would not have "
-            "found.",
-        )
+        spec = assets.anti_entropy()
 
         @dg.multi_asset(name=f"{connection}_anti_entropy", specs=[spec], pool=connection)
         def compare_both_sides(context: dg.AssetExecutionContext, home: HomeResource) -> Iterator[Any]:
@@ -322,7 +289,11 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
                 run_key=when.isoformat(),
                 partition_key=when.strftime("%Y-%m-%d"),
                 run_config={"ops": {f"{self.connection}_extract": {"config": {"full": kind == "full"}}}},
-                tags={"dagster/priority": "0"},
+                tags={
+                    TYPE_TAG: JobType.FULL_SYNC.value if kind == "full" else JobType.INCREMENTAL_SYNC.value,
+                    PRIORITY_TAG: Priority.NORMAL.name,
+                    "dagster/priority": "0",
+                },
             )
 
         return tick
@@ -339,7 +310,10 @@ class EhrConnection(dg.Component, dg.Model, dg.Resolvable):
             description=f"Everything {self.connection} holds against what is here: what events and watermarks missed.",
         )
         def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-            return dg.RunRequest(run_key=context.scheduled_execution_time.isoformat(), tags={"dagster/priority": "-10"})
+            return dg.RunRequest(
+                run_key=context.scheduled_execution_time.isoformat(),
+                tags={TYPE_TAG: JobType.FULL_SYNC.value, PRIORITY_TAG: Priority.LOW.name, "dagster/priority": "-10"},
+            )
 
         return [tick]
 

@@ -1,0 +1,2 @@
+-- Dagster's history, beside the operational store and never in it.
+CREATE DATABASE dagster;
