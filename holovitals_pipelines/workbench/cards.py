@@ -116,6 +116,29 @@ def conflict_cards(overview: pd.DataFrame, headline: str) -> Cards:
     )
 
 
+def operations_cards(overview: pd.DataFrame, headline: str) -> Cards:
+    """The cards of `Workbench.operations_overview()`, whose single row they read."""
+    row: dict[str, Any] = {str(name): overview.iloc[0][name] for name in overview.columns}
+    any_job = row["ended_jobs"] + row["waiting_jobs"] + row["running_jobs"]
+
+    def seconds(name: str) -> str:
+        return "–" if pd.isna(row[name]) else f"{row[name]:,.1f} s"
+
+    return Cards(
+        (
+            Card("Jobs that wait", _count(row["waiting_jobs"]), f"the oldest for {row['oldest_minutes']:,.0f} min"),
+            Card("Jobs under way", _count(row["running_jobs"])),
+            Card("To be tried again", _count(row["retrying_jobs"]), "after an error that may pass"),
+            Card("Failed today", _count(row["failed_today"]), "in 24 hours", _tone(row["failed_today"], any_job)),
+            Card("A job begins within", seconds("wait_p95_seconds"), "19 of 20 do"),
+            Card("Webhook events", _count(row["events"]), f"{_count(row['waiting_events'])} not done yet"),
+            Card("An event is done within", seconds("event_p95_seconds"), "19 of 20 are"),
+            Card("Dead letters", _count(row["dead_letters"]), "given up", _tone(row["dead_letters"], row["events"])),
+        ),
+        headline,
+    )
+
+
 def _tone(problems: int, ended: int) -> str:
     if not ended:
         return "plain"

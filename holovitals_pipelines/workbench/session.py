@@ -183,6 +183,42 @@ class Workbench:
         """One row a resource type and full comparison of both sides: what the ordinary way had missed."""
         return self._frame("comparisons", since=self._since(days), limit=limit)
 
+    # --- vendors and quality side by side ---------------------------------------------------------------------------
+
+    def providers(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection: what it holds and how it fares. `provider_charts.compared` draws it."""
+        return self._frame("providers", since=self._since(days))
+
+    def quality_trend(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a day (UTC) and connection: checks and what they found. `quality_charts.trend` draws it."""
+        return self._frame("quality_trend", since=self._since(days))
+
+    # --- operations: jobs and webhooks ------------------------------------------------------------------------------
+
+    def operations_overview(self) -> pd.DataFrame:
+        """One row of totals: what waits, runs and failed. `cards.operations_cards` draws it."""
+        return self._frame("operations_overview", since=self._since(1), as_of=self._read_at())
+
+    def job_queue(self, limit: int = 100) -> pd.DataFrame:
+        """One row a job that has not ended, those at work first; ages at the snapshot."""
+        return self._frame("job_queue", limit=limit, as_of=self._read_at())
+
+    def job_parts(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection and job type: where the time goes. `operation_charts.parts` draws it."""
+        return self._frame("job_parts", since=self._since(days))
+
+    def job_endings(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, ending and error code, failed ones first. `operation_charts.endings` draws it."""
+        return self._frame("job_endings", since=self._since(days))
+
+    def webhook_events(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, event type and status. `operation_charts.events` draws it."""
+        return self._frame("webhook_events", since=self._since(days), as_of=self._read_at())
+
+    def dead_letters(self, days: int | None = 30) -> pd.DataFrame:
+        """One row a connection, event type and error code: webhook events that were given up."""
+        return self._frame("dead_letters", since=self._since(days))
+
     # --- persons ------------------------------------------------------------------------------------------------
 
     def persons(self) -> pd.DataFrame:
@@ -211,6 +247,10 @@ class Workbench:
 
     def _frame(self, name: str, **parameters: Any) -> pd.DataFrame:
         return self.sql(load_query(name), **parameters)
+
+    def _read_at(self) -> datetime:
+        """Ages are at the snapshot's reading."""
+        return self.as_of or self._now()
 
     def _since(self, days: int | None) -> datetime:
         return _BEGINNING if days is None else self._now() - timedelta(days=days)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -29,6 +30,7 @@ from holovitals_pipelines.store.tables import (
     sync_conflict,
     sync_conflict_field,
     sync_job,
+    webhook_log,
 )
 from holovitals_pipelines.store.warehouse import publish
 from holovitals_pipelines.store.watermarks import advance_watermark
@@ -43,7 +45,7 @@ def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
     """Fill `home` and publish its snapshot. `shift` moves the whole history, for tests that use the wall clock.
 
     epic: a full sync (1,000 Observation, 40 Patient), an incremental one a day later, a failed job the day after;
-    lab: one full sync of 300 Observation. Both directions: see `_agreement`.
+    lab: one full sync of 300 Observation. Both directions: see `_agreement`; events: see `_webhooks`.
     """
     settings = Settings(home=home)
     settings.root.mkdir(parents=True, exist_ok=True)
@@ -96,6 +98,7 @@ def seed(home: Path, shift: timedelta = timedelta(0)) -> Settings:
         for number in range(5):
             transaction.execute(quarantine.insert(), _quarantined(number, now - 3 * day))
         _agreement(transaction, now)
+        _webhooks(transaction, now - timedelta(minutes=40))
         transaction.execute(link.insert(), [_link("epic", "Observation", n, now) for n in range(9)])
         transaction.execute(link.insert(), [_link("lab", "Observation", n, now) for n in range(4)])
         advance_watermark(
@@ -242,6 +245,23 @@ def _persons(transaction: sa.Connection, at: datetime) -> None:
             compared={"family": "same"}, revision=b"1", state="open", proposed_at=at,
         )
     )  # fmt: skip
+
+
+def _webhooks(transaction: sa.Connection, at: datetime) -> None:
+    """Five events of epic: three are done, in 2, 3 and 4 seconds, the first came three times; one failed, one waits."""
+    for number, status in enumerate(["COMPLETED", "COMPLETED", "COMPLETED", "FAILED", "RETRYING"]):
+        transaction.execute(webhook_log.insert().values(_event(number, status, at)))
+
+
+def _event(number: int, status: str, at: datetime) -> dict[str, Any]:
+    over = status in ("COMPLETED", "FAILED")
+    return {
+        "source": "epic", "event_id": f"vendors-id-{number}", "log_id": f"log-{number}",
+        "event_type": "PATIENT_UPDATED", "status": status, "attempts": 1, "altered": 0,
+        "times_received": 3 if number == 0 else 1,
+        "error_code": "webhook.handler_failed" if status == "FAILED" else None, "body_hash": b"h" * 16, "body": b"{}",
+        "received_at": at, "completed_at": at + timedelta(seconds=2 + number) if over else None,
+    }  # fmt: skip
 
 
 def _conflict(number: int, at: datetime) -> dict[str, object]:

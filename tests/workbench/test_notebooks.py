@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jupytext
 import nbformat
@@ -22,22 +25,43 @@ from .landed_persons import NAME, land_persons
 from .seeded import NOW, seed
 
 PROJECT = Path(__file__).parents[2]
-OVERVIEW, CONFLICTS, RULES = NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+OVERVIEW, CONFLICTS, RULES, REVIEW = (
+    PROJECT / "notebooks" / f"{name}.ipynb" for name in ("01_sync_overview", "02_conflicts", "03_rules", "04_review")
+)
+
+LONGEST = 60.0
+"""Seconds a notebook may take."""
 
 
-def run(path: Path, home: Path, scratch: Path, **changed: str) -> Any:
-    """With `NAME = …` of a cell changed, as an analyst would."""
-    notebook = nbformat.read(path, as_version=4)
-    for name, value in changed.items():
-        [cell] = [cell for cell in notebook.cells if re.search(rf"^{name} = ", cell.source, re.MULTILINE)]
-        cell.source = re.sub(rf"^{name} = .*", f"{name} = {value}", cell.source, flags=re.MULTILINE)
-    client = NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(scratch)}}
-    )
-    client.execute(
-        env={**os.environ, "HOLOVITALS_HOME": str(home), "PYTHONPATH": str(PROJECT), "IPYTHONDIR": str(scratch / "ipy")}
-    )
-    return notebook
+class Run(Protocol):
+    def __call__(self, path: Path, home: Path, scratch: Path, **changed: str) -> Any:
+        """The notebook, run on the home; with `NAME = …` of a cell changed, as an analyst would."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """All notebooks in one kernel, which forgets everything between two: starting one costs more than most of them."""
+    folder = tmp_path_factory.mktemp("kernel")
+    manager = NotebookClient(nbformat.v4.new_notebook(), kernel_name="python3").create_kernel_manager()
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "IPYTHONDIR": str(folder / "ipy")}
+    asyncio.run(manager.start_kernel(env=environment, cwd=str(folder)))
+
+    def run(path: Path, home: Path, scratch: Path, **changed: str) -> Any:
+        notebook = nbformat.read(path, as_version=4)
+        for name, value in changed.items():
+            [cell] = [cell for cell in notebook.cells if re.search(rf"^{name} = ", cell.source, re.MULTILINE)]
+            cell.source = re.sub(rf"^{name} = .*", f"{name} = {value}", cell.source, flags=re.MULTILINE)
+        settings = f"os.environ['HOLOVITALS_HOME'] = {str(home)!r}\nos.chdir({str(scratch)!r})"
+        notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f\nimport os\n{settings}"))
+        began = time.monotonic()
+        NotebookClient(notebook, timeout=LONGEST, km=manager).execute()
+        assert time.monotonic() - began < LONGEST
+        del notebook.cells[0]
+        return notebook
+
+    yield run
+    asyncio.run(manager.shutdown_kernel(now=True))
 
 
 def outputs(notebook: Any) -> list[Any]:
@@ -60,7 +84,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(seeded: Path, tmp_path: Path) -> None:
+def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(run: Run, seeded: Path, tmp_path: Path) -> None:
     notebook = run(OVERVIEW, seeded, tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
     cards = shown_by(notebook, "overview_cards(bench")
@@ -76,7 +100,7 @@ def test_the_overview_notebook_runs_and_shows_the_numbers_of_the_store(seeded: P
     assert '"extracted": 1040' in shown_by(notebook, "charts.trend")
 
 
-def test_the_overview_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+def test_the_overview_notebook_runs_on_an_empty_home_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
     notebook = run(OVERVIEW, tmp_path / "empty", tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
     assert everything_shown(notebook).count("Nothing to draw yet: run «holovitals demo»") == 4
@@ -85,7 +109,9 @@ def test_the_overview_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_pat
     assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
 
 
-def test_the_conflicts_notebook_runs_and_shows_what_waits_and_who_decided(seeded: Path, tmp_path: Path) -> None:
+def test_the_conflicts_notebook_runs_and_shows_what_waits_and_who_decided(
+    run: Run, seeded: Path, tmp_path: Path
+) -> None:
     notebook = run(CONFLICTS, seeded, tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
     cards = shown_by(notebook, "conflict_cards(bench")
@@ -101,7 +127,7 @@ def test_the_conflicts_notebook_runs_and_shows_what_waits_and_who_decided(seeded
     assert "secret" not in everything_shown(notebook), "what identifies a list item is content"
 
 
-def test_the_conflicts_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+def test_the_conflicts_notebook_runs_on_an_empty_home_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
     notebook = run(CONFLICTS, tmp_path / "empty", tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
     assert everything_shown(notebook).count("Before the first sync: run «holovitals demo»") == 6
@@ -110,7 +136,9 @@ def test_the_conflicts_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_pa
     assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
 
 
-def test_the_rules_notebook_shows_what_an_edit_does_to_landed_records_and_saves_only_when_told(tmp_path: Path) -> None:
+def test_the_rules_notebook_shows_what_an_edit_does_to_landed_records_and_saves_only_when_told(
+    run: Run, tmp_path: Path
+) -> None:
     settings = land_persons(tmp_path / "home")
     notebook = run(RULES, settings.root, tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
@@ -136,7 +164,7 @@ def saved_in(settings: Settings) -> list[tuple[str, bool, str | None]]:
         return [(one.full_name, one.active, one.comment) for one in versions(home.database)]
 
 
-def test_the_rules_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: Path) -> None:
+def test_the_rules_notebook_runs_on_an_empty_home_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
     notebook = run(RULES, tmp_path / "empty", tmp_path)
     assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
     assert "There is no store yet: run «holovitals demo»" in shown_by(notebook, "desk = open_rule_desk")
@@ -144,6 +172,25 @@ def test_the_rules_notebook_runs_on_an_empty_home_and_says_what_to_do(tmp_path: 
     assert "nextgen/patient" in shown_by(notebook, "desk.rule_sets()")
     assert "No rule found anything wrong." in shown_by(notebook, "rule_charts.errors(")
     assert "is not saved" in shown_by(notebook, "desk.save(")
+    assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
+
+
+def test_the_review_notebook_runs_and_holds_no_value_of_what_it_shows(run: Run, seeded: Path, tmp_path: Path) -> None:
+    notebook = run(REVIEW, seeded, tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}, "no errors, nothing on stderr"
+    assert "2 conflicts wait for a person, 1 of them critical" in shown_by(notebook, "desk = open_review_desk")
+    assert all(word in shown_by(notebook, "table(desk.waiting") for word in ("CRITICAL", "HIGH", "Observation"))
+    assert "application/vnd.jupyter.widget-view+json" in shown_by(notebook, "ReviewWidget(desk)")
+    assert "dr.who" in shown_by(notebook, "table(desk.decided")
+    assert "secret" not in everything_shown(notebook), "what identifies a list item is content"
+
+
+def test_the_review_notebook_runs_on_an_empty_home_and_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    notebook = run(REVIEW, tmp_path / "empty", tmp_path)
+    assert {output.output_type for output in outputs(notebook)} == {"execute_result"}
+    assert "There is no store yet: run «holovitals demo»" in shown_by(notebook, "desk = open_review_desk")
+    assert "No conflict waits for a person." in shown_by(notebook, "table(desk.waiting")
+    assert "Nobody has decided anything yet." in shown_by(notebook, "table(desk.decided")
     assert list((tmp_path / "empty").glob("**")) == [], "looking creates nothing"
 
 
@@ -166,4 +213,4 @@ def test_a_notebook_imports_three_things_and_only_from_the_workbench(path: Path)
 
 
 def test_there_are_notebooks_to_test() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_sync_overview.ipynb", "02_conflicts.ipynb", "03_rules.ipynb"]
+    assert {OVERVIEW, CONFLICTS, RULES, REVIEW} <= set(NOTEBOOKS)

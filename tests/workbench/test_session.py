@@ -24,7 +24,8 @@ FRAMES = (
     "overview", "trend", "volumes", "slowest_stages", "recent_jobs", "latest_outcome", "quality", "errors", "latency",
     "quarantine", "records", "freshness", "conflict_overview", "conflicts", "decisions", "contested_elements",
     "open_conflicts", "standing_differences", "writes", "comparisons",
-    "persons", "person_overlap", "person_proposals",
+    "persons", "person_overlap", "person_proposals", "providers", "quality_trend", "operations_overview", "job_queue",
+    "job_parts", "job_endings", "webhook_events", "dead_letters",
 )  # fmt: skip
 
 
@@ -215,7 +216,7 @@ def test_an_empty_home_gives_the_same_columns_without_rows(name: str, bench: Wor
     empty, full = getattr(empty_bench, name)(), getattr(bench, name)()
     assert list(empty.columns) == list(full.columns)
     assert len(empty) == (1 if name.endswith("overview") else 0)
-    assert len(full) > 0
+    assert len(full) > 0 or name == "job_queue", "nothing waits in this history"
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -1,8 +1,15 @@
 -- One row a check, connection and resource type: its newest result, failing checks first.
-with newest as (
+with last_at as (
+    select connection, resource_type, check_name, max("at") as "at"
+    from quality_results
+    group by connection, resource_type, check_name
+),
+
+newest as (
     select *
     from quality_results
-    qualify row_number() over (partition by connection, resource_type, check_name order by "at" desc, job_id desc) = 1
+    inner join last_at using (connection, resource_type, check_name, "at")
+    qualify row_number() over (partition by connection, resource_type, check_name order by job_id desc) = 1
 )
 
 select
