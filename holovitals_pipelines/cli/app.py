@@ -31,7 +31,25 @@ class Commands(OnDemandGroup):
             "listen_command:listen_command",
             "Take the HL7 v2 messages that vendors send, store them and acknowledge them. Ctrl-C ends it.",
         ),
-        OnDemand("ui", "ui_command:ui", "Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it."),
+        OnDemand(
+            "worker",
+            "worker_command:worker",
+            "Do the jobs of the queue as they come, each as a Dagster run. Ctrl-C ends it.",
+        ),
+        OnDemand(
+            "up",
+            "up_command:up",
+            "Run everything: HTTP API, worker, HL7 v2 listener, Dagster UI and daemon. Ctrl-C ends it all.",
+        ),
+        OnDemand(
+            "celery-worker",
+            "celery_worker_command:celery_worker",
+            "Do steps of Dagster's runs that the broker hands out, on as many machines as you like. Ctrl-C ends it.",
+        ),
+        OnDemand(
+            "serve", "serve_command:serve", "Serve the HTTP API, its documentation and the dashboard. Ctrl-C ends it."
+        ),
+        OnDemand("ui", "up_command:ui", "Open the Dagster UI: assets, runs, schedules. Ctrl-C ends it."),
         OnDemand(
             "sync",
             "sync_commands:sync",
@@ -50,8 +68,13 @@ class Commands(OnDemandGroup):
         ),
         OnDemand(
             "quarantine",
-            "jobs_commands:quarantine",
+            "quarantine_command:quarantine",
             "Resources that were refused and are kept: where they came from, the rule they broke, what to do.",
+        ),
+        OnDemand(
+            "quality",
+            "quality_commands:quality_app",
+            "See what the quality claims found and hold back, judge again, let a failure pass.",
         ),
         OnDemand(
             "standing",
@@ -62,11 +85,24 @@ class Commands(OnDemandGroup):
         OnDemand(
             "doctor",
             "upkeep_commands:doctor",
-            "List every setting with its value and say whether each store can be opened.",
+            "List every setting with its value, and say whether each store can be opened and which services run.",
+        ),
+        OnDemand(
+            "backup", "backup_commands:backup", "Copy the whole installation to a new folder, while everything works."
+        ),
+        OnDemand(
+            "restore",
+            "backup_commands:restore",
+            "Put a backup back into the home folder, and verify the audit log and every part; exit code 1 if any is "
+            "wrong.",
         ),
         OnDemand("sweep", "upkeep_commands:sweep", "Remove files that killed workers left in the landing zone."),
         OnDemand("connections", "connections_commands:app", "List connections, and try whether one can be reached."),
-        OnDemand("jobs", "jobs_commands:app", "List sync jobs, show one, cancel one."),
+        OnDemand(
+            "jobs",
+            "jobs_commands:app",
+            "Create sync jobs, list them, look at one, wait for it, cancel it, try it again.",
+        ),
         OnDemand(
             "conflicts",
             "conflicts_commands:conflicts_app",
@@ -76,6 +112,11 @@ class Commands(OnDemandGroup):
             "records",
             "records_commands:records_app",
             "Find records, read them, edit them, see their versions and links, put them back.",
+        ),
+        OnDemand(
+            "webhooks",
+            "webhooks_commands:webhooks_app",
+            "Register webhooks, see what they brought, and process events once more.",
         ),
         OnDemand(
             "messages",
@@ -97,6 +138,7 @@ class Commands(OnDemandGroup):
             "rules_commands:rules_app",
             "Check rule sets, try them on records, compare them, run their examples, keep them in versions.",
         ),
+        OnDemand("tokens", "tokens_commands:tokens_app", "Make, list and revoke tokens of the HTTP API."),
         OnDemand(
             "audit",
             "audit_commands:audit_app",

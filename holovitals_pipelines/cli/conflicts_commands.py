@@ -35,7 +35,7 @@ from holovitals_pipelines.engine.conflict_view import (
 )
 from holovitals_pipelines.engine.home import open_home
 from holovitals_pipelines.engine.revert import revert_conflict
-from holovitals_pipelines.engine.review import approve_conflict, decide_conflict, mark_reviewed
+from holovitals_pipelines.engine.review import approve_conflict, decide_conflict, mark_reviewed, withdraw_decision
 from holovitals_pipelines.model.vocabulary import ConflictSeverity, ConflictStatus, ResolutionStrategy
 from holovitals_pipelines.store.conflicts import OPEN, StoredConflict
 
@@ -268,6 +268,32 @@ def approve(
             actor=acting(actor),
         )
     _report(approved, as_json)
+
+
+@conflicts_app.command("withdraw")
+def withdraw(
+    conflict_id: ConflictId,
+    decision: Annotated[
+        str | None, typer.Option(metavar="CODE", help="only this decision, by the code that `show` has for it")
+    ] = None,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back a decision that is not applied yet: the conflict is open again, with the values it has.
+
+    What a sync has applied already is refused; `revert` undoes that.
+
+    ```
+    holovitals conflicts withdraw 5fde
+    ```
+    """
+    with readable_errors(as_json), open_home() as home:
+        found = find_conflict_id(home.database, conflict_id)
+        opened = withdraw_decision(home.database, found, decision=decision, actor=acting(actor))
+    if as_json:
+        print_json(listed_as_json(opened))
+    else:
+        say(console, "Taken back: the conflict waits for a decision again.")
 
 
 @conflicts_app.command("reviewed")

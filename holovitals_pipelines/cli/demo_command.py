@@ -11,7 +11,7 @@ from holovitals_pipelines.cli.demo.declared import VENDORS
 from holovitals_pipelines.cli.demo.message_feed import message_feed, point_feed
 from holovitals_pipelines.cli.demo.play import Player
 from holovitals_pipelines.cli.demo.telling import Teller, performance_as_json
-from holovitals_pipelines.cli.demo.vendors import start_as_left, start_vendors
+from holovitals_pipelines.cli.demo.vendors import PATIENTS, SEED, start_as_left, start_vendors
 from holovitals_pipelines.cli.output import FAILED, console, errors, print_json, readable_errors, say
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.settings import Settings
@@ -22,8 +22,8 @@ def demo(
         Path | None,
         typer.Option(help="NDJSON file or folder to serve instead of the synthetic population", exists=True),
     ] = None,
-    patients: Annotated[int, typer.Option(min=1, help="size of the synthetic population")] = 40,
-    seed: Annotated[int, typer.Option(help="seed of the synthetic population")] = 1,
+    patients: Annotated[int, typer.Option(min=1, help="size of the synthetic population")] = PATIENTS,
+    seed: Annotated[int, typer.Option(help="seed of the synthetic population")] = SEED,
     provider: Annotated[
         list[str] | None, typer.Option(help=f"vendors to sync: {', '.join(VENDORS)} (default: all; with --data: fhir)")
     ] = None,
@@ -71,6 +71,8 @@ def _where_to_look_next() -> None:
     console.print(
         "\n[bold]Where to look next[/]\n"
         "  make ui                                assets, runs, checks in the Dagster UI\n"
+        "  .venv/bin/holovitals tokens create me --role viewer --role operator --role resolver    then\n"
+        "  .venv/bin/holovitals up --sandbox      everything at once; the dashboard at http://127.0.0.1:8000\n"
         "  .venv/bin/jupyter lab notebooks        the notebooks\n"
         "  .venv/bin/holovitals conflicts list    what waits for a person\n"
         "  .venv/bin/holovitals sandbox --demo    the vendors once more, to go on with",
@@ -87,14 +89,15 @@ def sandbox(
         Path | None, typer.Option(help="file that keeps what is written at the vendors, for the next start with it")
     ] = None,
     demo: Annotated[
-        bool, typer.Option("--demo", help="the vendors of the home's demo, as it left them; connections.yaml follows")
+        bool,
+        typer.Option("--demo", help="the home's demo's vendors as it left them, or new ones; connections.yaml follows"),
     ] = False,
 ) -> None:
     """Run the simulated vendors by themselves, open to everybody on this machine. Ctrl-C ends them.
 
     Declare their addresses in connections.yaml and sync them like real ones. They fail on demand (`/_sandbox/faults`).
     Vendors that know no access without credentials demand theirs, the same for everybody (docs/connections.md).
-    With `--demo` they go on from where `holovitals demo` ended, demand its credentials, and keep what is written.
+    With `--demo` they go on from where `holovitals demo` ended, or begin, demand its credentials, keep what is written.
 
     ```
     holovitals sandbox --patients 500
@@ -104,8 +107,8 @@ def sandbox(
     """
     with readable_errors():
         if demo:
-            running = start_as_left(Settings(), port)
-            point_feed(running.admin_url, Settings(), everything=False)
+            running, is_new = start_as_left(Settings(), port)
+            point_feed(running.admin_url, Settings(), everything=is_new)
         else:
             running = start_sandbox(
                 dialects=VENDORS, data=data, patients=patients, seed=seed, port=port, journal=journal

@@ -14,6 +14,10 @@ from holovitals_pipelines.cli.output import console, plain_table, print_json, sa
 from holovitals_pipelines.engine.local_records import LocalRecord, RecordVersion
 from holovitals_pipelines.engine.record_view import ListedRecord, RecordLink
 
+_WIDE = 96
+_SHORT_ID = 12
+"""Of a record's id where the whole would be broken in two: enough to name one among millions, and to copy."""
+
 
 def record_as_json(record: LocalRecord) -> dict[str, Any]:
     return {
@@ -26,8 +30,9 @@ def record_as_json(record: LocalRecord) -> dict[str, Any]:
 
 def print_list(found: Sequence[ListedRecord]) -> None:
     table = plain_table("record", "resource", ">version", "state", "changed by", "changed")
+    shown = None if console.width >= _WIDE else _SHORT_ID
     for one in found:
-        cells = (one.record_id, one.resource_type, str(one.version), one.state, one.changed_by)
+        cells = (one.record_id[:shown], one.resource_type, str(one.version), one.state, one.changed_by)
         table.add_row(*map(Text, cells), f"{one.updated_at:%Y-%m-%d %H:%M}")
     console.print(table)
 

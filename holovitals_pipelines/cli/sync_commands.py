@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from holovitals_pipelines.cli.acting import acting
 from holovitals_pipelines.cli.output import (
     FAILED,
     console,
@@ -21,7 +22,7 @@ from holovitals_pipelines.cli.output import (
 )
 from holovitals_pipelines.cli.progress import StageBars
 from holovitals_pipelines.engine.home import Home, open_home
-from holovitals_pipelines.engine.jobs import queue_job
+from holovitals_pipelines.engine.job_queue import submit
 from holovitals_pipelines.engine.progress import Progress
 from holovitals_pipelines.engine.standing import list_standing
 from holovitals_pipelines.model.errors import HoloVitalsError
@@ -58,7 +59,7 @@ def sync(
         typer.Option("--replay", help="transform again what has landed, with the rules of now; no vendor is called"),
     ] = False,
     queue: Annotated[
-        bool, typer.Option("--queue", help="only put the jobs in the queue and print their ids, for a Dagster run")
+        bool, typer.Option("--queue", help="only put the jobs in the queue and print their ids; workers do them")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +100,8 @@ def sync(
             for name in _named(home, connections)
         ]
         if queue:
-            _tell_queued({request.connection: queue_job(home, request) for request in requests}, as_json)
+            actor = acting(None)
+            _tell_queued({one.connection: submit(home, one, requested_by=actor).job_id for one in requests}, as_json)
             return
         reports = _run(home, requests)
     _tell("What the sync did", reports, as_json)
@@ -146,7 +148,8 @@ def _tell_queued(jobs: Mapping[str, str], as_json: bool) -> None:
         print_json([{"connection": name, "job": job_id} for name, job_id in jobs.items()])
         return
     for name, job_id in jobs.items():
-        say(console, f"Job {job_id} waits. Launch sync_{name} in Dagster for today's partition with this config:")
+        say(console, f"Job {job_id} waits for a worker: holovitals jobs wait {job_id[:8]}")
+        say(console, f"To have it run now, launch sync_{name} in Dagster for today's partition with this config:")
         say(console, f"  {{ops: {{{name}_extract: {{config: {{job: {job_id}}}}}}}}}")
 
 

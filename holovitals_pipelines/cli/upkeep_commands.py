@@ -9,9 +9,11 @@ from pydantic.fields import FieldInfo
 
 from holovitals_pipelines.cli.output import FAILED, console, explain, print_json, readable_errors, say
 from holovitals_pipelines.engine.home import Home, open_home
+from holovitals_pipelines.engine.life_signs import NOT_RUNNING, life_signs
 from holovitals_pipelines.engine.maintenance import damaged_parts, sweep_landing_zone
 from holovitals_pipelines.model.errors import HoloVitalsError, StoreError
-from holovitals_pipelines.settings import Settings, redacted
+from holovitals_pipelines.model.urls import redacted
+from holovitals_pipelines.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="answer in JSON, for scripts")]
 
@@ -22,7 +24,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List every setting with its value and say whether each store can be opened.
+    """List every setting with its value, and say whether each store can be opened and which services run.
 
     Passwords are never shown. Exit code 1 when something cannot be opened, or is damaged.
     """
@@ -42,6 +44,9 @@ def doctor(
                 "landing zone": redacted(settings.resolved_landing_url),
                 "connections": list(home.connections),
             }
+            home.landing.require_reachable()
+            found |= _beyond_this_machine(settings)
+            found |= life_signs(home) | _daemon(settings)
             if verify:
                 _verify(home)
                 found["landing zone parts"] = "all as they were written"
@@ -58,12 +63,38 @@ def doctor(
         console.print()
         for name, value in found.items():
             shown = ", ".join(value) or "none declared" if isinstance(value, list) else value
-            console.print("[green]✓[/] ", end="")
+            console.print("[dim]·[/] " if NOT_RUNNING in shown else "[green]✓[/] ", end="")
             say(console, f"{name}: {shown}")
         if failure:
             explain(failure)
     if failure:
         raise typer.Exit(FAILED)
+
+
+def _beyond_this_machine(settings: Settings) -> dict[str, str]:
+    """What only an installation on several machines has. Raises what is wrong with it."""
+    from holovitals_pipelines.deploy.reachability import require_own_database, require_reachable_broker
+
+    found = {}
+    if settings.dagster_database_url is not None:
+        require_own_database(settings.dagster_database_url, settings.resolved_database_url)
+        found["Dagster's database"] = redacted(settings.dagster_database_url)
+    if settings.executor == "celery":
+        from holovitals_pipelines.orchestration.executors import require_broker
+
+        broker = require_broker(settings)
+        require_reachable_broker(broker)
+        found["broker"] = redacted(broker)
+    return found
+
+
+def _daemon(settings: Settings) -> dict[str, str]:
+    """Nothing where Dagster has never run."""
+    if not (settings.dagster_home / "history").exists():
+        return {}
+    from holovitals_pipelines.orchestration.daemon_life import daemon_lives
+
+    return {"Dagster's daemon": "it lives" if daemon_lives(settings.dagster_home) else NOT_RUNNING}
 
 
 def _verify(home: Home) -> None:

@@ -49,6 +49,7 @@ def test_json_answers_have_keys_that_scripts_can_rely_on(synced: dict[str, Any],
     [listed] = answer("jobs", "list")
     shown = answer("jobs", "show", synced["jobId"])
     [newest] = answer("stats")
+    assert listed.pop("job")["id"] == shown.pop("job")["id"] == synced["jobId"]
     assert listed == shown == newest == synced
     [connection] = answer("connections", "list")
     assert {"name", "provider", "base_url", "auth", "resource_types", "read", "incremental_cron"} <= set(connection)

@@ -133,6 +133,20 @@ def test_one_conflict_is_shown_side_by_side(conflicts: Run, critical: str) -> No
     ]
 
 
+def test_a_decision_is_taken_back_until_it_is_applied(conflicts: Run, bench: Bench, grave: str) -> None:
+    explained(conflicts("withdraw", grave), "conflict.not_decided")
+    decide = ("resolve", grave, "--strategy", "remote_wins", "--reason", "registry", "--revision", "1")
+    assert conflicts(*decide).exit_code == 0
+    taken = conflicts("withdraw", grave[:8], "--actor", "ann")
+    assert taken.exit_code == 0 and "waits for a decision again" in taken.stdout
+    bench.work()
+    [still] = json.loads(conflicts("list", "--json").stdout)
+    assert (still["conflictId"], still["decision"]) == (grave, None)
+    assert conflicts(*decide).exit_code == 0
+    bench.work()
+    explained(conflicts("withdraw", grave), "conflict.closed")
+
+
 def test_a_decision_is_made_approved_and_applied(conflicts: Run, bench: Bench, critical: str) -> None:
     decided = conflicts(
         "resolve", critical[:8], "--strategy", "manual", "--reason", "Because-Smith said so", "--revision", "1",

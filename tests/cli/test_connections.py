@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tests.cli.conftest import GuardedVendor, Run, declare
+from tests.local_http import LOCAL
 from tests.providers.loopback import serving
 
 WORKS, NOTE, FAULT = "works", "note", "fault"
@@ -23,12 +23,12 @@ WORKS, NOTE, FAULT = "works", "note", "fault"
 def vendor(guarded: GuardedVendor) -> Iterator[GuardedVendor]:
     """The guarded vendor, as it was before each test."""
     yield guarded
-    httpx.delete(f"{guarded.running.admin_url}/faults", trust_env=False)
+    LOCAL.delete(f"{guarded.running.admin_url}/faults")
     _turn(guarded, etags=True, versioning="versioned", read_only=False)
 
 
 def _turn(vendor: GuardedVendor, **knobs: Any) -> None:
-    answer = httpx.post(f"{vendor.running.admin_url}/fhir/settings", json=knobs, trust_env=False)
+    answer = LOCAL.post(f"{vendor.running.admin_url}/fhir/settings", json=knobs)
     assert answer.is_success, answer.text
 
 
@@ -57,11 +57,11 @@ def test_a_sound_connection_works_and_says_so_type_by_type(home: Path, run: Run,
 
 def test_what_is_read_is_little_and_none_of_it_is_told(home: Path, run: Run, vendor: GuardedVendor) -> None:
     declare(home, vendor.connection())
-    httpx.delete(f"{vendor.running.admin_url}/requests", trust_env=False)
+    LOCAL.delete(f"{vendor.running.admin_url}/requests")
 
     said = run("connections", "test", "clinic").stdout
 
-    log = httpx.get(f"{vendor.running.admin_url}/requests?dialect=fhir", trust_env=False).json()
+    log = LOCAL.get(f"{vendor.running.admin_url}/requests?dialect=fhir").json()
     searches = [row for row in log if row["path"] in ("Patient", "Observation")]
     assert len(searches) == 4 and all(["_count", "1"] in row["query"] for row in searches)
     assert {row["method"] for row in log if row["path"] != "token"} <= {"GET", "POST"}
@@ -109,12 +109,12 @@ def test_a_vendor_without_etags_and_without_writes(home: Path, run: Run, vendor:
 
 def test_clocks_that_disagree_are_told(home: Path, run: Run, vendor: GuardedVendor) -> None:
     clock = f"{vendor.running.admin_url}/clock"
-    httpx.post(clock, json={"shift_seconds": 120}, trust_env=False)
+    LOCAL.post(clock, json={"shift_seconds": 120})
     try:
         declare(home, vendor.connection())
         code, found = _tried(run)
     finally:
-        httpx.post(clock, json={"shift_seconds": -120}, trust_env=False)
+        LOCAL.post(clock, json={"shift_seconds": -120})
 
     assert (code, found["clock", None]["verdict"]) == (0, NOTE)
     assert "clock" in found["clock", None]["message"]

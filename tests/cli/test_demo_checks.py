@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from holovitals_pipelines.cli.demo.at_vendor import AtVendor
@@ -21,6 +20,7 @@ from holovitals_pipelines.model.writing import Document
 from holovitals_pipelines.sandbox.process import start_sandbox
 from holovitals_pipelines.settings import Settings, save_connections
 from tests.end_to_end.resources import line
+from tests.local_http import LOCAL
 
 PEOPLE = ("p1", "p2", "p3")
 
@@ -46,7 +46,7 @@ def begun(vendor: AtVendor, home: Path) -> Iterator[Home]:
     """Both sides hold the three people, in agreement."""
     for identity in PEOPLE:
         url = f"{vendor.admin_url}/fhir/Patient/{identity}"
-        httpx.put(url, content=line(patient(identity)), trust_env=False).raise_for_status()
+        LOCAL.put(url, content=line(patient(identity))).raise_for_status()
     base = vendor.admin_url.replace("_sandbox", "fhir/r4")
     declared = {
         "name": "fhir",
@@ -88,7 +88,7 @@ def test_what_one_side_alone_holds_is_apart_or_only_there(begun: Home, vendor: A
     assert counts(compare_stores(begun, vendor)) == (3, 2, 0, 0, 1, 0)
     vendor.delete("Patient", "p2")
     assert counts(compare_stores(begun, vendor)) == (3, 1, 0, 0, 2, 0)
-    httpx.put(f"{vendor.admin_url}/fhir/Patient/p4", content=line(patient("p4")), trust_env=False).raise_for_status()
+    LOCAL.put(f"{vendor.admin_url}/fhir/Patient/p4", content=line(patient("p4"))).raise_for_status()
     assert counts(compare_stores(begun, vendor)) == (3, 1, 0, 0, 2, 1)
     vendor.delete("Patient", "p4")
 

@@ -25,9 +25,11 @@ def test_a_refused_resource_is_explained_element_by_element_without_its_values(h
         run_sync(opened, SyncRequest("clinic", JobType.FULL_SYNC), adapter_for=lambda _: source)
     [held] = json.loads(run("quarantine", "--json").stdout)
 
-    issues = json.loads(run("quarantine", "--explain", str(held["quarantineId"]), "--json").stdout)
+    explained = json.loads(run("quarantine", "--explain", str(held["quarantineId"]), "--json").stdout)
     said = run("quarantine", "--explain", str(held["quarantineId"])).stdout
 
+    issues = explained["issues"]
+    assert (explained["state"], explained["format"]) == ("held", "FHIR_R4")
     assert {"Observation.status", "Observation.valueInteger"} <= {issue["path"] for issue in issues}
     assert all(issue["remedy"] for issue in issues)
     assert "Observation.status" in said and "MARKER" not in said

@@ -120,7 +120,7 @@ def test_a_port_that_is_taken_is_said_so(run: Run) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        explained(run("ui", "--port", str(taken.getsockname()[1])), "ui.port_taken")
+        explained(run("ui", "--port", str(taken.getsockname()[1])), "up.port_taken")
 
 
 def test_a_wrong_setting_names_its_variable(run: Run) -> None:

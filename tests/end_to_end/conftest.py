@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from tests.end_to_end.resources import write_clinic
+from tests.local_http import LOCAL
 
-PATIENTS, EACH = 40, 60
+PATIENTS, EACH = 12, 60
 
 
 @pytest.fixture(scope="session")
 def clinic_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 patients and 60 resources of each of ten types."""
+    """12 patients and 60 resources of each of ten types."""
     return write_clinic(tmp_path_factory.mktemp("clinic") / "data", patients=PATIENTS, each=EACH)
 
 
@@ -34,8 +34,8 @@ def order_faults(vendor: RunningSandbox) -> Callable[..., None]:
 
     def order(*faults: dict[str, Any]) -> None:
         address = f"{vendor.admin_url}/faults"
-        httpx.delete(address, trust_env=False).raise_for_status()
+        LOCAL.delete(address).raise_for_status()
         if faults:
-            httpx.post(address, json=list(faults), trust_env=False).raise_for_status()
+            LOCAL.post(address, json=list(faults)).raise_for_status()
 
     return order

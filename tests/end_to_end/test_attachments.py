@@ -8,7 +8,6 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +17,7 @@ from holovitals_pipelines.model.vocabulary import JobStatus, JobType
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from tests.end_to_end.test_vendors_without_fhir import SECRETS, VENDORS
 from tests.end_to_end.two_way import Ours, our_side
+from tests.local_http import LOCAL
 
 pytestmark = pytest.mark.timeout(120)
 DIALECTS = ["fhir", "epic", "athenahealth"]
@@ -58,7 +58,7 @@ def _command(home: Path, *arguments: str) -> str:
 
 def _binaries(sandbox: RunningSandbox, name: str) -> dict[str, bytes]:
     """What the vendor holds, by its id."""
-    lines = httpx.get(f"{sandbox.admin_url}/{name}/resources/Binary", trust_env=False).text.splitlines()
+    lines = LOCAL.get(f"{sandbox.admin_url}/{name}/resources/Binary").text.splitlines()
     held = [json.loads(line) for line in lines]
     return {binary["id"]: b64decode(binary["data"]) for binary in held}
 

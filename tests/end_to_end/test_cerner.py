@@ -18,6 +18,7 @@ from holovitals_pipelines.model.connection import ConnectionConfig
 from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, JobType
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from tests.end_to_end.two_way import Change, Ours, changed, our_side, setting
+from tests.local_http import LOCAL
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -54,7 +55,7 @@ class Tenant:
         return found
 
     def _admin(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer = httpx.request(method, f"{self.running.admin_url}/{path}", trust_env=False, **more)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{path}", **more)
         assert answer.is_success, answer.text
         return answer
 

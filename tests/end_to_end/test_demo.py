@@ -1,24 +1,36 @@
-"""The demo as a newcomer runs it: once, again in the same home, and in a home where what it tells is not so."""
+"""The demo as a newcomer runs it: once, again in the same home, and in a home where what it tells is not so.
+
+Four of its eight vendors here, one of each kind: FHIR with versions, FHIR without, messages, an interface of its own;
+all of them with `--long`, and in `make demo`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import nbformat
 import pytest
 import yaml
+from nbclient import NotebookClient
 
+from holovitals_pipelines.cli.demo.declared import VENDORS
 from holovitals_pipelines.cli.demo.scenes import WITHOUT_FHIR
 from tests.end_to_end.commands import Ended, holovitals, start
 from tests.end_to_end.stored import rows
+from tests.local_http import LOCAL
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.long(by_examples=True)]
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SHORT = ("epic", "fhir", "meditech", "nextgen")
 
 SCENES = {
     ("epic", "edit_there"),
@@ -32,6 +44,8 @@ SCENES = {
     ("fhir", "update_meets_delete"),
     ("fhir", "undone"),
     ("fhir", "delete_there"),
+    ("fhir", "told_by_webhook"),
+    ("fhir", "forged_webhook"),
     ("cerner", "edit_there"),
     ("cerner", "edit_here"),
     ("eclinicalworks", "edit_there"),
@@ -55,22 +69,29 @@ class Demos:
     """Two demos in one home: told to a person, and told in JSON under a policy that contradicts the story."""
 
     home: Path
+    vendors: tuple[str, ...]
     first: Ended
     conflicts_after_first: list[tuple[Any, ...]]
     second: Ended
 
 
 @pytest.fixture(scope="module")
-def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demos]:
+def demos(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Demos]:
     home = tmp_path_factory.mktemp("demo") / "home"
     command = ("demo", "--patients", "12")
-    first = holovitals(home, *command, timeout=500)
+    vendors = VENDORS if pytestconfig.getoption("--long") else SHORT
+    chosen = () if vendors == VENDORS else tuple(part for vendor in vendors for part in ("--provider", vendor))
+    first = holovitals(home, *command, *chosen, timeout=500)
     conflicts = rows(home, "select conflict_id, severity, status, revision from sync_conflict order by detected_at")
     (home / "policy.yml").write_text(PEOPLE_DECIDE, encoding="utf-8")
     # A vendor is enough, and half the time.
     second = holovitals(home, *command, "--json", "--provider", "fhir", timeout=500)
     (home / "policy.yml").unlink()
-    yield Demos(home, first, conflicts, second)
+    yield Demos(home, vendors, first, conflicts, second)
+
+
+def scenes_of(*vendors: str) -> set[tuple[str, str]]:
+    return {scene for scene in SCENES if scene[0] in vendors}
 
 
 def story(ended: Ended) -> dict[tuple[str, str], dict[str, Any]]:
@@ -79,12 +100,14 @@ def story(ended: Ended) -> dict[tuple[str, str], dict[str, Any]]:
 
 def test_it_ends_well_and_tells_every_line_of_its_story(demos: Demos) -> None:
     assert demos.first.code == 0, demos.first.said
-    assert "✗" not in demos.first.said and demos.first.out.count("    → ") == len(SCENES)
+    assert "✗" not in demos.first.said and demos.first.out.count("    → ") == len(scenes_of(*demos.vendors))
     for told in (
         "severity MEDIUM, decided by policy row default (REMOTE_WINS)",
         "severity CRITICAL: waits for two people",
         "a standing difference, listed as read only",
         "created there again, under a new id",
+        "and nothing else was read: version",
+        "refused with 401 before anything of it was kept",
         "0 writes in the vendor's request log",
         "patients are equal at both stores",
         "linked records are equal at both stores (held conflicts: 1)",
@@ -96,7 +119,7 @@ def test_it_ends_well_and_tells_every_line_of_its_story(demos: Demos) -> None:
 
 def test_the_commands_it_names_can_be_run(demos: Demos) -> None:
     named = re.findall(r"look: holovitals (.+)", demos.first.out)
-    assert {line.split()[0] for line in named} == {"standing", "conflicts", "audit", "records"}
+    assert {line.split()[0] for line in named} == {"standing", "conflicts", "audit", "records", "webhooks"}
     for line in named:
         ended = holovitals(demos.home, *line.split())
         assert ended.code == 0, ended.said
@@ -119,7 +142,7 @@ def test_what_it_tells_is_in_the_store(demos: Demos) -> None:
 def test_in_the_same_home_it_is_told_again_by_vendors_that_remember(demos: Demos) -> None:
     lines = story(demos.second)
     assert all(line["holds"] for (_, scene), line in lines.items() if scene not in LEFT_TO_PEOPLE)
-    assert set(lines) == {scene for scene in SCENES if scene[0] == "fhir"}
+    assert set(lines) == scenes_of("fhir")
     before, after = lines["fhir", "edit_here"]["facts"]["versionThere"]
     assert (int(before), int(after)) == (2, 3), "the first demo had written version 2"
     [waiting] = [row for row in demos.conflicts_after_first if row[1] == "CRITICAL"]
@@ -170,11 +193,11 @@ def test_the_vendors_can_be_started_again_as_the_demo_left_them(demos: Demos) ->
             demos.home, "select remote_id from link where resource_type = 'Patient' and connection = 'fhir' limit 1"
         )
         behind = f"{base.removesuffix('/fhir/r4')}/_sandbox/fhir/Patient/{identity}"
-        assert httpx.get(behind, trust_env=False).json()["id"] == identity
+        assert LOCAL.get(behind).json()["id"] == identity
 
         reached = holovitals(demos.home, "connections", "test", "fhir")
         assert reached.code == 0 and "create, update, delete" in reached.out
-        synced = holovitals(demos.home, "sync", "--json")
+        synced = holovitals(demos.home, "sync", *demos.vendors, "--json")
         assert synced.code == 0, synced.err
         assert sum(report["total"]["updated"] + report["total"]["pushed"] for report in synced.json()) == 0
 
@@ -185,8 +208,21 @@ def test_the_vendors_can_be_started_again_as_the_demo_left_them(demos: Demos) ->
         serving.wait(timeout=30)
 
 
-def test_a_home_is_not_told_the_story_of_another_population(demos: Demos, tmp_path: Path) -> None:
+def test_a_home_is_not_told_the_story_of_another_population(demos: Demos) -> None:
     other = holovitals(demos.home, "demo", "--patients", "13", "--json")
     assert (other.code, other.json()["error"]["code"]) == (1, "demo.another_population")
-    fresh = holovitals(tmp_path / "home", "sandbox", "--demo")
-    assert fresh.code == 1 and "demo.not_run" in fresh.err
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs_in_under_a_minute_on_the_home_of_the_demo(demos: Demos, path: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    environment = {"HOLOVITALS_HOME": str(demos.home), "PYTHONPATH": str(NOTEBOOKS.parent), "IPYTHONDIR": str(tmp_path)}
+    began = time.monotonic()
+    NotebookClient(
+        notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute(env={**os.environ, **environment})
+    assert time.monotonic() - began < 60
+    said = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    assert said and {output.output_type for output in said} == {"execute_result"}, "no errors, nothing on stderr"
+    assert "run «holovitals demo»" not in json.dumps([output.data for output in said], ensure_ascii=False)

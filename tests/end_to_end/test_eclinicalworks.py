@@ -17,6 +17,7 @@ from holovitals_pipelines.model.vocabulary import ErrorSeverity, JobStatus, JobT
 from holovitals_pipelines.sandbox.credentials import DemoCredentials, demo_credentials
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from tests.end_to_end.two_way import Change, Ours, changed, our_side, setting
+from tests.local_http import LOCAL
 
 pytestmark = pytest.mark.timeout(180)
 ECW = "eclinicalworks"
@@ -53,7 +54,7 @@ class Practice:
         self._admin("DELETE", "requests")
 
     def _admin(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer = httpx.request(method, f"{self.running.admin_url}/{path}", trust_env=False, **more)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{path}", **more)
         assert answer.is_success, answer.text
         return answer
 

@@ -1,4 +1,7 @@
-"""The five types of jobs at every vendor: what is asked for is read, nothing else is, and nothing else changes."""
+"""The five types of jobs at every vendor: what is asked for is read, nothing else is, and nothing else changes.
+
+MEDITECH stands here with its FHIR interface. Over HL7 v2 it is asked for nothing: tests/engine/hl7v2/test_job_types.py.
+"""
 
 from __future__ import annotations
 

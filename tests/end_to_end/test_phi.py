@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 
 from holovitals_pipelines.sandbox.credentials import demo_credentials
@@ -19,6 +18,7 @@ from holovitals_pipelines.store.warehouse import open_current
 from tests.end_to_end.commands import Ended, declare, environment, holovitals
 from tests.end_to_end.resources import CLINICAL_TYPES, clinical, line, patient
 from tests.end_to_end.stored import counted, rows
+from tests.local_http import LOCAL
 
 NAME, IDENTITY = "Quetzalcanary", "quetzal-0815"
 AS_A_DAGSTER_RUN = """
@@ -143,8 +143,8 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
 
 
 def _order(vendors: RunningSandbox, *faults: dict[str, object]) -> None:
-    httpx.delete(f"{vendors.admin_url}/faults", trust_env=False).raise_for_status()
-    httpx.post(f"{vendors.admin_url}/faults", json=list(faults), trust_env=False).raise_for_status()
+    LOCAL.delete(f"{vendors.admin_url}/faults").raise_for_status()
+    LOCAL.post(f"{vendors.admin_url}/faults", json=list(faults)).raise_for_status()
 
 
 def _python(home: Path, program: str, *arguments: str) -> Ended:

@@ -21,6 +21,7 @@ from holovitals_pipelines.model.vocabulary import Dataset, ErrorSeverity, JobSta
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.store.parts import parts_of
 from tests.end_to_end.two_way import Change, Ours, changed, our_side, setting
+from tests.local_http import LOCAL
 
 pytestmark = pytest.mark.timeout(180)
 PATIENTS = 12
@@ -71,7 +72,7 @@ class Vendor:
         return self._admin("GET", f"{kind}/{identity}").json()  # type: ignore[no-any-return]
 
     def _admin(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer = httpx.request(method, f"{self.running.admin_url}/{self.name}/{path}", trust_env=False, **more)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{self.name}/{path}", **more)
         assert answer.is_success, answer.text
         return answer
 

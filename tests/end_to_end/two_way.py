@@ -28,6 +28,7 @@ from holovitals_pipelines.settings import Settings, save_connections
 from holovitals_pipelines.store.audit.findings import Finding
 from holovitals_pipelines.store.tables import metadata
 from tests.end_to_end.resources import line
+from tests.local_http import LOCAL
 
 Resource = dict[str, Any]
 Change = Callable[[Resource], Any]
@@ -116,7 +117,7 @@ class Site:
         self.forget_requests()
 
     def _admin(self, method: str, path: str, **more: Any) -> httpx.Response:
-        answer = httpx.request(method, f"{self.running.admin_url}/{path}", trust_env=False, **more)
+        answer = LOCAL.request(method, f"{self.running.admin_url}/{path}", **more)
         assert answer.is_success, answer.text
         return answer
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import httpx
 
@@ -47,7 +47,7 @@ class AtVendor:
 
     def held(self, kind: str, identity: str) -> Document | None:
         """The resource as it stands; None when there is none."""
-        answer = httpx.get(self._address(kind, identity), trust_env=False)
+        answer = _client().get(self._address(kind, identity))
         if answer.status_code == 404:
             return None
         answer.raise_for_status()
@@ -64,29 +64,37 @@ class AtVendor:
         held = self.held(kind, identity)
         assert held is not None, "only what is there is edited"
         change(held)
-        answer = httpx.put(self._address(kind, identity), content=write_document(held), trust_env=False)
+        answer = _client().put(self._address(kind, identity), content=write_document(held))
         answer.raise_for_status()
 
     def delete(self, kind: str, identity: str) -> None:
-        httpx.delete(self._address(kind, identity), trust_env=False).raise_for_status()
+        _client().delete(self._address(kind, identity)).raise_for_status()
 
     def everything(self, kind: str) -> Iterator[bytes]:
         """Every living resource of a type, byte for byte."""
         url = f"{self.admin_url}/{self.name}/resources/{kind}"
-        with httpx.stream("GET", url, trust_env=False, timeout=60) as answer:
+        with _client().stream("GET", url, timeout=60) as answer:
             answer.raise_for_status()
             rest = b""
             for block in answer.iter_bytes():
                 *lines, rest = (rest + block).split(b"\n")
                 yield from lines
 
+    def tell(self, address: str, secret: str) -> None:
+        """From now on the vendor tells that address of every change, signed with the secret."""
+        told = {"url": address, "secret": secret, "form": "plain", "handshake": False}
+        _client().post(f"{self.admin_url}/{self.name}/webhooks", json=told).raise_for_status()
+
+    def tell_no_more(self) -> None:
+        _client().delete(f"{self.admin_url}/{self.name}/webhooks").raise_for_status()
+
     def forget_requests(self) -> None:
         """Empties the request log of all vendors."""
-        httpx.delete(f"{self.admin_url}/requests", trust_env=False).raise_for_status()
+        _client().delete(f"{self.admin_url}/requests").raise_for_status()
 
     def writes(self) -> int:
         """Requests since then that create, change or delete a resource."""
-        log = httpx.get(f"{self.admin_url}/requests", params={"dialect": self.name}, trust_env=False).json()
+        log = _client().get(f"{self.admin_url}/requests", params={"dialect": self.name}).json()
         return sum(
             row["method"] in ("POST", "PUT", "PATCH", "DELETE")
             and not row["path"].endswith("_search")
@@ -98,10 +106,16 @@ class AtVendor:
 
     def changes(self) -> int:
         """Grows with each version made there, by whomever."""
-        answer = httpx.get(f"{self.admin_url}/{self.name}/changes", trust_env=False)
+        answer = _client().get(f"{self.admin_url}/{self.name}/changes")
         answer.raise_for_status()
         return int(answer.json()["changes"])
 
     def _address(self, kind: str, identity: str) -> str:
         known = {number: one for one, number in self._numbers.items()}
         return f"{self.admin_url}/{self.name}/{kind}/{known.get(identity, identity)}"
+
+
+@cache
+def _client() -> httpx.Client:
+    """One for all requests, each on a connection of its own: a client reads the certificates of the machine anew."""
+    return httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))

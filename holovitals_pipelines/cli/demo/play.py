@@ -53,6 +53,9 @@ class Performance:
     complaints: list[str] = field(default_factory=list)
 
 
+TELLS = "fhir"
+"""The vendor of the scene with webhooks."""
+
 Run = Callable[[str], JobReport]
 Playing = tuple[Stage, Scene, str, Generator[str, None, Came]]
 
@@ -84,7 +87,8 @@ class Player:
         from holovitals_pipelines.orchestration.launch.in_process import RunInProcess
 
         with self.teller.waiting("Loading Dagster"):
-            return RunInProcess(prepare_dagster_home(self.settings.dagster_home))
+            home = prepare_dagster_home(self.settings.dagster_home, distributed=self.settings.is_distributed)
+            return RunInProcess(home)
 
     def _pass(self, title: str, vendors: Sequence[str], run: Run, *, whole: bool = True) -> list[JobReport]:
         with self.teller.waiting("Taking the messages that are sent to us"):
@@ -121,6 +125,20 @@ class Player:
                 whole=False,
             )
             self._end(playing)
+        self._operations([stage for stage in stages if stage.name == TELLS])
+
+    def _operations(self, stages: Sequence[Stage]) -> None:
+        """What the vendor tells by itself, taken by the receiver and done by the warm lane."""
+        from holovitals_pipelines.cli.demo.webhook_scene import forged_webhook, hooked, told_by_webhook
+
+        for stage in stages:
+            with hooked(stage) as at:
+                done = "a clinician changes a patient's name at the vendor, which tells of it by a webhook"
+                with self.teller.waiting("Waiting for the vendor's webhook"):
+                    came = told_by_webhook(at)
+                self._tell_line(Line(stage.name, "told_by_webhook", done, came))
+                done = "somebody without the secret sends a webhook"
+                self._tell_line(Line(stage.name, "forged_webhook", done, forged_webhook(at)))
 
     def _stages(self, home: Home) -> list[Stage]:
         stages = []
@@ -144,11 +162,14 @@ class Player:
 
     def _end(self, playing: Sequence[Playing]) -> None:
         for stage, scene, done, run in playing:
-            came = _what_came(run)
-            self.performance.story.append(Line(stage.name, scene.__name__, done, came))
-            self.teller.came(stage.name, done, came)
-            if not came.holds:
-                self.performance.complaints.append(f"{stage.name}: {done}: not so at both stores: {came.text}")
+            self._tell_line(Line(stage.name, scene.__name__, done, _what_came(run)))
+
+    def _tell_line(self, line: Line) -> None:
+        self.performance.story.append(line)
+        self.teller.came(line.connection, line.done, line.came)
+        if not line.came.holds:
+            said = f"{line.connection}: {line.done}: not so at both stores: {line.came.text}"
+            self.performance.complaints.append(said)
 
     # the end
 

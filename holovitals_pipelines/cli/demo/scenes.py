@@ -43,7 +43,7 @@ Scene = Callable[[Stage], Generator[str, None, Came]]
 
 def edit_there(stage: Stage) -> Generator[str, None, Came]:
     record = stage.record("Patient", "pulled")
-    stage.edit_there("Patient", "pulled", _renamed("Remote"))
+    stage.edit_there("Patient", "pulled", renamed("Remote"))
     yield "a clinician changes a patient's name at the vendor"
     here, there = stage.here(record.record_id), stage.there("Patient", "pulled")
     version = stage.record("Patient", "pulled").version
@@ -54,7 +54,7 @@ def edit_there(stage: Stage) -> Generator[str, None, Came]:
 
 def edit_here(stage: Stage) -> Generator[str, None, Came]:
     before = stage.version_there("Patient", "pushed")
-    record = stage.edit_here("Patient", "pushed", _renamed("Local"))
+    record = stage.edit_here("Patient", "pushed", renamed("Local"))
     yield "someone changes another patient's name here"
     after = stage.version_there("Patient", "pushed")
     here, there = stage.here(record.record_id), stage.there("Patient", "pushed")
@@ -97,7 +97,7 @@ def edit_that_cannot_be_written(stage: Stage) -> Generator[str, None, Came]:
 
 def edit_there_in_its_own_form(stage: Stage) -> Generator[str, None, Came]:
     record = stage.record("Patient", "pulled")
-    stage.edit_there("Patient", "pulled", _renamed("Remote"))
+    stage.edit_there("Patient", "pulled", renamed("Remote"))
     yield "a clinician changes a patient's name at the vendor"
     here, there = stage.here(record.record_id), stage.there("Patient", "pulled")
     version = stage.record("Patient", "pulled").version
@@ -111,7 +111,7 @@ def edit_there_in_its_own_form(stage: Stage) -> Generator[str, None, Came]:
 
 
 def edit_here_in_its_own_form(stage: Stage) -> Generator[str, None, Came]:
-    record = stage.edit_here("Patient", "pushed", _renamed("Local"))
+    record = stage.edit_here("Patient", "pushed", renamed("Local"))
     yield "someone changes another patient's name here"
     here, there = stage.here(record.record_id), stage.there("Patient", "pushed")
     arrived = _family(here) == _family(there) == _family(read_document(record.body))
@@ -287,7 +287,7 @@ SECOND_ACT: Mapping[str, Sequence[Scene]] = {"fhir": (undone, delete_there)}
 # the changes
 
 
-def _renamed(mark: str) -> Change:
+def renamed(mark: str) -> Change:
     """Another family name each time: Doe → Doe-Remote1 → Doe-Remote2."""
 
     def change(patient: Document) -> None:

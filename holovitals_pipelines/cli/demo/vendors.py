@@ -15,6 +15,9 @@ from holovitals_pipelines.sandbox.journal import Journal, origin_of, read_origin
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.settings import Settings, load_connections, save_connections
 
+PATIENTS, SEED = 40, 1
+"""The population of a demo that is told nothing else."""
+
 
 def start_vendors(
     settings: Settings, vendors: Sequence[str], *, data: Path | None, patients: int, seed: int, port: int = 0
@@ -45,18 +48,15 @@ def start_vendors(
     return running
 
 
-def start_as_left(settings: Settings, port: int) -> RunningSandbox:
-    """All of them, as the home's last demo left them. Raises ConfigurationError where there was none."""
-    origin = read_origin(journal_of(settings))
-    if origin is None:
-        raise ConfigurationError(
-            "no demo has been run in this home",
-            code="demo.not_run",
-            place=str(settings.root),
-            remedy="run `holovitals demo` first, or start new vendors without --demo",
-        )
-    data, patients, seed = origin.get("data"), origin.get("patients", 1), origin.get("seed", 1)
-    return start_vendors(settings, VENDORS, data=Path(data) if data else None, patients=patients, seed=seed, port=port)
+def start_as_left(settings: Settings, port: int) -> tuple[RunningSandbox, bool]:
+    """All of them, as the home's last demo left them, or new ones; and whether they are new."""
+    known = read_origin(journal_of(settings))
+    origin = known or {}
+    data, patients, seed = origin.get("data"), origin.get("patients", PATIENTS), origin.get("seed", SEED)
+    running = start_vendors(
+        settings, VENDORS, data=Path(data) if data else None, patients=patients, seed=seed, port=port
+    )
+    return running, known is None
 
 
 def journal_of(settings: Settings) -> Path:
