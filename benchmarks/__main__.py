@@ -84,7 +84,7 @@ def kernel_costs(folder: Path, size: int, console: Console) -> dict[str, Cost]:
     ):
         with console.status(name):
             costs[name] = run_case(case, records=size)
-    return costs | message_costs(min(size, 12_000), console)
+    return costs | message_costs(min(size, 12_000), console) | webhook_costs(min(size, 6_000), console)
 
 
 def message_costs(messages: int, console: Console) -> dict[str, Cost]:
@@ -97,6 +97,19 @@ def message_costs(messages: int, console: Console) -> dict[str, Cost]:
     ):
         with console.status(name):
             costs[name] = run_case(case, messages=count)
+    return costs
+
+
+def webhook_costs(deliveries: int, console: Console) -> dict[str, Cost]:
+    """Webhooks received over HTTP, 200 at once, and what a handler that only inserts does."""
+    costs = {}
+    for name, case in (
+        ("webhooks, inserted only", "webhooks_baseline"),
+        ("webhooks, verified and kept", "webhooks_received"),
+        ("webhooks, `holovitals serve`", "webhooks_served"),
+    ):
+        with console.status(name):
+            costs[name] = run_case(case, deliveries=max(deliveries, 1_000))
     return costs
 
 

@@ -12,6 +12,8 @@ from benchmarks.field_merge import field_merge
 from benchmarks.hl7v2 import hl7v2_hl7apy, hl7v2_intake, hl7v2_split
 from benchmarks.measure import Stopwatch
 from benchmarks.rules import rules_by_record, rules_differences, rules_in_sql
+from benchmarks.webhooks import webhooks_baseline, webhooks_received, webhooks_served
+from benchmarks.workbench import workbench_frames
 from holovitals_pipelines.model.connection import ConnectionConfig, ReadSettings
 from holovitals_pipelines.model.vocabulary import JobType, Provider
 
@@ -131,6 +133,10 @@ CASES = {
         hl7v2_split,
         hl7v2_hl7apy,
         hl7v2_intake,
+        webhooks_baseline,
+        webhooks_received,
+        webhooks_served,
+        workbench_frames,
     )
 }
 

@@ -75,7 +75,11 @@ def hl7v2_hl7apy(messages: int) -> None:
 
 
 def hl7v2_intake(messages: int) -> None:
-    """Frame, header, durable store, acknowledgement; applying; and FHIR by the shipped rules of all that was told."""
+    """Frame, header, durable store, acknowledgement; applying; and FHIR by the shipped rules of all that was told.
+
+    What a job does is done as in a job: with rare garbage collections (engine/jobs.py).
+    """
+    from holovitals_pipelines.engine.collecting import rare_collections
     from holovitals_pipelines.engine.conversion import Conversions
     from holovitals_pipelines.engine.hl7v2.applying import apply_received
     from holovitals_pipelines.engine.hl7v2.held import HeldInDatabase
@@ -112,20 +116,21 @@ def hl7v2_intake(messages: int) -> None:
                 for arrival, answer in zip(arrivals, answers, strict=True):
                     answered += sum(1 for _ in acknowledger.answers(arrival.header, answer))
             watch.lap("stored and answered")
-            applied = apply_received(database, connection).applied
-            watch.lap("applied")
-            held, records = HeldInDatabase(database, connection), 0
-            now = datetime.now(UTC)
-            for name in TYPES:
-                since, after = None, ""
-                while page := held.changed(name, since=since, until=now, after=after, most=1000):
-                    since, after = page[-1].changed_at, page[-1].remote_id
-                    way = ways[name]
-                    assert way is not None
-                    for one in page:
-                        assert way.convert(one.body).body is not None
-                        records += 1
-            watch.lap("mapped to FHIR")
+            with rare_collections():
+                applied = apply_received(database, connection).applied
+                watch.lap("applied")
+                held, records = HeldInDatabase(database, connection), 0
+                now = datetime.now(UTC)
+                for name in TYPES:
+                    since, after = None, ""
+                    while page := held.changed(name, since=since, until=now, after=after, most=1000):
+                        since, after = page[-1].changed_at, page[-1].remote_id
+                        way = ways[name]
+                        assert way is not None
+                        for one in page:
+                            assert way.convert(one.body).body is not None
+                            records += 1
+                watch.lap("mapped to FHIR")
         database.close()
     assert (answered, applied) == (messages, messages)
     assert records >= messages // 6 * 15, "patients, visits, allergies, two reports with five results each"

@@ -56,6 +56,10 @@ class Stopwatch:
         }
         self._lap = now
 
+    def told(self, name: str, wall_seconds: float) -> None:
+        """A time that was measured elsewhere, such as an answer's by who waited for it."""
+        self._laps[name] = {"cpu_seconds": 0.0, "wall_seconds": wall_seconds, "peak_mib": _peak_mib()}
+
     def report(self, items: int) -> None:
         cpu_seconds, wall_seconds = self._spent
         cost = Cost(items, cpu_seconds, wall_seconds, _peak_mib(), self._laps)
