@@ -2,6 +2,10 @@
 
 Tests of the store itself run on SQLite and on PostgreSQL. What the engine does with it, and whole journeys, run on one
 of them, half of the tests on either; `make test ARGS=--every-database` runs all of them on both.
+
+A test marked `long` shows on more data what another one shows on less; `--long` runs these alone, as `make proof` does.
+Marked `long(by_examples=True)`, it is run either way: on as many generated examples as `hypothesis` is told here, or
+on as many vendors as the test says itself.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
@@ -26,22 +31,42 @@ _DATABASES = ("sqlite", "postgresql")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-database", action="store_true", help="run all tests of a store on both databases")
+    parser.addoption("--long", action="store_true", help="run the long forms of tests, and no other")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile(
+        "holovitals", hypothesis.settings.default, max_examples=1_000 if config.getoption("--long") else 75
+    )
+    hypothesis.settings.load_profile("holovitals")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out one of two tests that differ in the database alone; always the same one."""
-    if config.getoption("--every-database"):
-        return
+    long = config.getoption("--long")
+    _leave_out(config, items, {item for item in items if not _belongs(item.get_closest_marker("long"), long)})
+    if not config.getoption("--every-database"):
+        _leave_out(config, items, _twins(items))
+
+
+def _belongs(mark: pytest.Mark | None, long: bool) -> bool:
+    if mark is not None and mark.kwargs.get("by_examples"):
+        return True
+    return (mark is not None) == long
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], left_out: set[pytest.Item]) -> None:
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _twins(items: list[pytest.Item]) -> set[pytest.Item]:
+    """One of two tests that differ in the database alone; always the same one."""
     on_either: dict[str, list[pytest.Item]] = {}
     for item in items:
         if (twin := _without_database(item)) is not None:
             on_either.setdefault(twin, []).append(item)
-    left_out = {
-        twins[zlib.crc32(name.encode()) % 2] for name, twins in on_either.items() if len(twins) == len(_DATABASES)
-    }
-    if left_out:
-        config.hook.pytest_deselected(items=list(left_out))
-        items[:] = [item for item in items if item not in left_out]
+    return {twins[zlib.crc32(name.encode()) % 2] for name, twins in on_either.items() if len(twins) == len(_DATABASES)}
 
 
 def _without_database(item: pytest.Item) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "holovitals_pipelines"
 ROOMS = {
-    "cli", "deploy", "engine", "fhir", "model", "orchestration",
+    "api", "cli", "deploy", "engine", "fhir", "model", "orchestration",
     "providers", "quality", "sandbox", "store", "sync", "transform", "workbench",
 }  # fmt: skip
 ELSEWHERE = [
