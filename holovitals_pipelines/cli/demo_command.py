@@ -13,6 +13,7 @@ from holovitals_pipelines.cli.demo.play import Player
 from holovitals_pipelines.cli.demo.telling import Teller, performance_as_json
 from holovitals_pipelines.cli.demo.vendors import PATIENTS, SEED, start_as_left, start_vendors
 from holovitals_pipelines.cli.output import FAILED, console, errors, print_json, readable_errors, say
+from holovitals_pipelines.deploy.supervision import interrupted_by_signals
 from holovitals_pipelines.sandbox.process import RunningSandbox, start_sandbox
 from holovitals_pipelines.settings import Settings
 
@@ -113,7 +114,7 @@ def sandbox(
             running = start_sandbox(
                 dialects=VENDORS, data=data, patients=patients, seed=seed, port=port, journal=journal
             )
-        with running:
+        with running, interrupted_by_signals():
             _serve(running)
 
 

@@ -34,6 +34,8 @@ SECONDS_TO_END = 30.0
 """Dagster ends its server, daemon and code server one after the other."""
 FALLS, WITHIN_SECONDS = 5, 60.0
 """A service that falls so often within so long is not started again: everything ends, and says why."""
+PAUSES = (0.0, 1.0, 2.0, 4.0)
+"""Before it is started again after its first, second, … fall: what felled it may need a moment to come back."""
 LOOK_SECONDS = 0.1
 LAST_LINES = 12
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 5
@@ -96,12 +98,14 @@ class _Child:
         self.service = service
         self.has_been_ready = False
         self.falls: deque[float] = deque()
+        self.starts_at: float | None = None
+        """When a fallen one is started again; None while it runs."""
         self.last: deque[str] = deque(maxlen=LAST_LINES)
         self._environment, self._log = environment, log
         self.start()
 
     def start(self) -> None:
-        self.ready, self.said_ready, self.began = False, False, time.monotonic()
+        self.ready, self.said_ready, self.began, self.starts_at = False, False, time.monotonic(), None
         self.process = subprocess.Popen(
             self.service.command,
             env={**self._environment, **self.service.environment},
@@ -143,9 +147,9 @@ def _has_key(line: str, key: str) -> bool:
 class Supervisor:
     """Runs services until it is told to stop or one of them cannot be kept up."""
 
-    def __init__(self, folder: Path, tell: Tell) -> None:
+    def __init__(self, folder: Path, tell: Tell, *, seconds_to_ready: float = SECONDS_TO_READY) -> None:
         """`folder` is where `up.log` is kept, and rotated."""
-        self._tell = tell
+        self._tell, self._seconds_to_ready = tell, seconds_to_ready
         self._mark = uuid4().hex
         self._environment = os.environ | {MARK: self._mark}
         self.log_file = folder / "up.log"
@@ -181,31 +185,42 @@ class Supervisor:
             self._children.append(_Child(service, self._environment, self._log))
 
     def _await(self, services: Sequence[Service]) -> None:
-        until = time.monotonic() + SECONDS_TO_READY
+        until = time.monotonic() + self._seconds_to_ready
         waiting = [child for child in self._children if child.service in services]
         while waiting := [child for child in waiting if not child.ready]:
             self._watch()
             if time.monotonic() > until:
-                raise self._given_up(waiting[0], f"was not ready within {SECONDS_TO_READY:.0f} seconds")
+                raise self._given_up(waiting[0], f"was not ready within {self._seconds_to_ready:.0f} seconds")
             time.sleep(LOOK_SECONDS)
 
     def _watch(self) -> None:
-        """Note who is ready now, and start again who has fallen."""
+        """Note who is ready now, and start again who has fallen, or hangs before it is ready."""
         for child in self._children:
-            code = child.process.poll()
-            if code is None:
-                if not child.ready and child.is_ready():
-                    child.ready = child.has_been_ready = True
-                    self._tell("ready", child.service, f"{time.monotonic() - child.began:.1f} s")
-                continue
             now = time.monotonic()
-            child.falls.append(now)
-            while child.falls and child.falls[0] < now - WITHIN_SECONDS:
-                child.falls.popleft()
-            if len(child.falls) >= FALLS or not child.has_been_ready:
-                raise self._given_up(child, f"ended with exit code {code}")
-            self._tell("fell", child.service, f"exit code {code}; started again")
-            child.start()
+            if child.starts_at is not None:
+                if now >= child.starts_at:
+                    child.start()
+            elif (code := child.process.poll()) is not None:
+                self._fallen(child, now, f"exit code {code}")
+            elif child.ready:
+                continue
+            elif child.is_ready():
+                child.ready = child.has_been_ready = True
+                self._tell("ready", child.service, f"{time.monotonic() - child.began:.1f} s")
+            elif child.has_been_ready and now > child.began + self._seconds_to_ready:
+                child.process.kill()
+                child.process.wait()
+                self._fallen(child, now, f"not ready within {self._seconds_to_ready:.0f} seconds")
+
+    def _fallen(self, child: _Child, now: float, said: str) -> None:
+        child.falls.append(now)
+        while child.falls[0] < now - WITHIN_SECONDS:
+            child.falls.popleft()
+        if len(child.falls) >= FALLS or not child.has_been_ready:
+            raise self._given_up(child, f"ended with {said}" if said.startswith("exit") else f"was {said}")
+        pause = PAUSES[len(child.falls) - 1]
+        child.starts_at = now + pause
+        self._tell("fell", child.service, f"{said}; started again" + (f" in {pause:.0f} s" if pause else ""))
 
     def _given_up(self, child: _Child, said: str) -> ConfigurationError:
         last = "\n    ".join(child.last)

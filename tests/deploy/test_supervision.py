@@ -38,8 +38,8 @@ def described(*scripts: str) -> str:
 
 
 @contextmanager
-def supervised(folder: Path, *scripts: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.deploy.supervised", str(folder), described(*scripts)]
+def supervised(folder: Path, *scripts: str, seconds_to_ready: float = 120) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.deploy.supervised", str(folder), described(*scripts), str(seconds_to_ready)]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     try:
         yield process
@@ -95,6 +95,32 @@ def test_a_service_that_falls_is_started_again(tmp_path: Path) -> None:
         victim.kill()
         assert until(process, "ready")[0]["event"] == "fell"
         assert len(descendants(process)) == 3 and victim.pid not in {p.pid for p in descendants(process)}
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+
+def test_one_that_falls_again_and_again_is_given_longer_each_time_and_then_ends_all(tmp_path: Path) -> None:
+    with supervised(tmp_path, READY + "time.sleep(0.3); raise SystemExit(7)", IDLE) as process:
+        told = until(process, "failed")
+        assert process.wait(timeout=30) == 1
+    falls = [line["detail"] for line in told if line["event"] == "fell"]
+    assert falls == [f"exit code 7; started again{pause}" for pause in ("", " in 1 s", " in 2 s", " in 4 s")]
+    assert "exit code 7" in told[-1]["message"] and told[-1]["code"] == "up.service_failed"
+
+
+def test_one_that_is_started_again_and_hangs_before_it_is_ready_is_started_once_more(tmp_path: Path) -> None:
+    turn = tmp_path / "turn"
+    hangs_at_its_second_turn = (
+        f"import pathlib, time\nturn = pathlib.Path({str(turn)!r})\n"
+        "turn.write_text(turn.read_text() + 'x' if turn.exists() else 'x')\n"
+        "if turn.read_text() == 'xx': time.sleep(600)\n" + IDLE
+    )
+    with supervised(tmp_path, hangs_at_its_second_turn, IDLE, seconds_to_ready=3) as process:
+        until(process, "all_ready")
+        next(p for p in descendants(process) if str(turn) in " ".join(p.cmdline())).kill()
+        assert until(process, "fell")[-1]["detail"].startswith("exit code")
+        assert until(process, "fell")[-1]["detail"].startswith("not ready within 3 seconds")
+        assert until(process, "ready")[-1]["service"] == "one" and turn.read_text() == "xxx"
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=30) == 0
 
