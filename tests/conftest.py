@@ -11,6 +11,7 @@ on as many vendors as the test says itself.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ import pytest
 import sqlalchemy as sa
 
 from holovitals_pipelines.store.database import Database, open_database
+
+# A check of IRIs that jsonschema asks for if it is there: it compiles a grammar at each import, for three seconds, and
+# every process of the tests would import it. Nobody here asks for that check.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 _numbers = count(1)
 _TESTS = Path(__file__).parent

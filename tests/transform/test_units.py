@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -96,7 +97,11 @@ def test_what_no_column_can_hold_is_out_of_range(value: str) -> None:
     assert convert(Decimal("9999999999999999999"), "kg", "g") == (None, "out_of_range")
 
 
-PINT = PintUcumRegistry()
+@cache
+def pint() -> PintUcumRegistry:
+    return PintUcumRegistry()
+
+
 VALUES = st.decimals(-(10**6), 10**6, places=9)
 PAIRS = [("[lb_av]", "kg"), ("[in_i]", "cm"), ("[degF]", "Cel"), ("Cel", "K"), ("[mi_us]", "m"), ("mm[Hg]", "kPa")]
 
@@ -148,10 +153,10 @@ COMMON = [
 @pytest.mark.parametrize("from_unit", COMMON)
 def test_an_independent_calculator_agrees_on_common_units(from_unit: str) -> None:
     for to_unit in COMMON:
-        one, other = (PINT.from_ucum(unit).units for unit in (from_unit, to_unit))
+        one, other = (pint().from_ucum(unit).units for unit in (from_unit, to_unit))
         converted, code = convert(Decimal("12.5"), from_unit, to_unit)
         if one.dimensionality != other.dimensionality:
             assert code == "incommensurable"
         else:
-            expected = PINT.Quantity(12.5, one).to(other).magnitude
+            expected = pint().Quantity(12.5, one).to(other).magnitude
             assert converted is not None and float(converted) == pytest.approx(expected, rel=1e-9, abs=1e-9)
