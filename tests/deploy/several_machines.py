@@ -174,7 +174,7 @@ class Run:
     process: subprocess.Popen[str]
     log: Path
 
-    def ended_well(self, seconds: float = 120.0) -> bool:
+    def ended_well(self, seconds: float = 400.0) -> bool:
         return self.process.wait(timeout=seconds) == 0
 
 

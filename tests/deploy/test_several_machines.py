@@ -31,7 +31,7 @@ from holovitals_pipelines.settings import Settings, save_connections
 from tests.deploy.several_machines import SeveralMachines, Worker, several_machines, until
 from tests.local_http import LOCAL
 
-pytestmark = pytest.mark.timeout(280)
+pytestmark = pytest.mark.timeout(900)
 
 TYPES = ("Patient", "Condition", "Observation")
 VENDOR = "fhir"
